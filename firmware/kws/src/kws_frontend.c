@@ -1,0 +1,152 @@
+#include "kws_frontend.h"
+
+#include <string.h>
+
+#include "kws_math.h"
+#include "kws_tables.h"
+
+// --- window ----------------------------------------------------------------------------------------------------------
+
+// Windows the samples and shifts them left as far as the loudest of them allows, so that the 16-bit FFT keeps its
+// precision on quiet audio. Returns the shift. (-32768 cannot be negated in 16 bits and does not count as loud: so the
+// original has it, and so it must stay.)
+static int window_and_scale(const int16_t* samples, int16_t* out) {
+  int16_t loudest = 0;
+  for (int i = 0; i < KWS_WINDOW_SAMPLES; ++i) {
+    const int16_t value = (int16_t)(((int32_t)samples[i] * kws_window[i]) >> KWS_WINDOW_BITS);
+    const int16_t magnitude = (int16_t)(value < 0 ? -value : value);
+    out[i] = value;
+    if (magnitude > loudest) loudest = magnitude;
+  }
+  const int shift = 15 - kws_bit_length32((uint32_t)loudest);
+  for (int i = 0; i < KWS_WINDOW_SAMPLES; ++i) out[i] = (int16_t)((uint32_t)(uint16_t)out[i] << shift);
+  memset(out + KWS_WINDOW_SAMPLES, 0, (KWS_FFT_SIZE - KWS_WINDOW_SAMPLES) * sizeof *out);
+  return shift;
+}
+
+// --- filter bank -----------------------------------------------------------------------------------------------------
+
+static uint32_t bin_energy(kws_complex16 bin) {
+  return (uint32_t)((int32_t)bin.re * bin.re) + (uint32_t)((int32_t)bin.im * bin.im);
+}
+
+// Triangular filters, each as wide as two bands of bins: channel i rises in band i and falls in band i + 1, so one pass
+// over the bins fills the channel that falls and begins the one that rises. The square root undoes the squaring, and the
+// right shift the left shift of window_and_scale.
+static void mel_filter_bank(const kws_complex16* bins, int shift, uint32_t* energy) {
+  const uint16_t* rising_weight = kws_filter_rising;
+  const uint16_t* falling_weight = kws_filter_falling;
+  uint64_t rising = 0;
+  for (int band = 0; band <= KWS_CHANNELS; ++band) {
+    uint64_t falling = rising;
+    rising = 0;
+    for (int bin = kws_filter_start[band]; bin < kws_filter_start[band + 1]; ++bin) {
+      const uint64_t e = bin_energy(bins[bin]);
+      rising += *rising_weight++ * e;
+      falling += *falling_weight++ * e;
+    }
+    if (band > 0) energy[band - 1] = kws_sqrt64(falling) >> shift;
+  }
+}
+
+// --- noise reduction -------------------------------------------------------------------------------------------------
+
+// Subtracts a running estimate of the noise in each channel, but leaves at least KWS_NOISE_MIN_SIGNAL_Q14 of the signal.
+static void reduce_noise(uint32_t* estimates, uint32_t* energy) {
+  for (int i = 0; i < KWS_CHANNELS; ++i) {
+    const uint32_t smoothing = i & 1 ? KWS_NOISE_ODD_SMOOTHING_Q14 : KWS_NOISE_EVEN_SMOOTHING_Q14;
+    const uint32_t scaled = energy[i] << KWS_NOISE_SMOOTHING_BITS;
+    uint32_t estimate =
+        (uint32_t)(((uint64_t)scaled * smoothing + (uint64_t)estimates[i] * ((1u << 14) - smoothing)) >> 14);
+    estimates[i] = estimate;
+    if (estimate > scaled) estimate = scaled;
+    const uint32_t floor = (uint32_t)(((uint64_t)energy[i] * KWS_NOISE_MIN_SIGNAL_Q14) >> 14);
+    const uint32_t subtracted = (scaled - estimate) >> KWS_NOISE_SMOOTHING_BITS;
+    energy[i] = subtracted > floor ? subtracted : floor;
+  }
+}
+
+// --- PCAN: per-channel automatic gain --------------------------------------------------------------------------------
+
+// The gain, a falling function of the noise estimate, from a table of parabolas: one for each power of two.
+static uint32_t pcan_gain(uint32_t x) {
+  if (x <= 2) return (uint32_t)kws_pcan_small[x];
+  const int interval = kws_bit_length32(x);
+  const int16_t* parabola = kws_pcan_parabolas[interval - 2];
+  const int32_t fraction = (int32_t)((interval < 11 ? x << (11 - interval) : x >> (interval - 11)) & 0x3FF);
+  int32_t y = (parabola[2] * fraction) >> 5;
+  y += parabola[1] * 32;
+  y *= fraction;
+  y = (y + (1 << 14)) >> 15;
+  return (uint32_t)(int32_t)(int16_t)(y + parabola[0]);
+}
+
+// Soft compression: a parabola for small signal-to-noise ratios, a line above.
+static uint32_t pcan_shrink(uint32_t snr) {
+  if (snr < (2u << KWS_PCAN_SNR_BITS)) return (snr * snr) >> (2 + 2 * KWS_PCAN_SNR_BITS - KWS_PCAN_OUTPUT_BITS);
+  return (snr >> (KWS_PCAN_SNR_BITS - KWS_PCAN_OUTPUT_BITS)) - (1u << KWS_PCAN_OUTPUT_BITS);
+}
+
+static void apply_pcan(const uint32_t* estimates, uint32_t* energy) {
+  for (int i = 0; i < KWS_CHANNELS; ++i)
+    energy[i] = pcan_shrink((uint32_t)(((uint64_t)energy[i] * pcan_gain(estimates[i])) >> KWS_PCAN_SNR_SHIFT));
+}
+
+// --- logarithm -------------------------------------------------------------------------------------------------------
+
+// log2 of 1.f in Q16: f itself, plus a correction interpolated between 129 table entries.
+static uint32_t log2_fraction(uint32_t x, int integer) {
+  uint32_t fraction = x - (1u << integer);
+  fraction = integer < 16 ? fraction << (16 - integer) : fraction >> (integer - 16);
+  const uint32_t segment = fraction >> 9;
+  const int32_t low = kws_log2_correction[segment], high = kws_log2_correction[segment + 1];
+  return fraction + (uint32_t)(low + (((high - low) * (int32_t)(fraction & 0x1FF)) >> 16));
+}
+
+// ln(x) << KWS_LOG_SCALE_SHIFT.
+static uint16_t scaled_log(uint32_t x) {
+  x <<= KWS_LOG_CORRECTION_BITS;
+  if (x <= 1) return 0;
+  const int integer = kws_bit_length32(x) - 1;
+  const uint64_t log2_q16 = ((uint32_t)integer << 16) + log2_fraction(x, integer);
+  const uint64_t ln_q16 = (KWS_LN2_Q16 * log2_q16 + (1u << 15)) >> 16;
+  return (uint16_t)(((ln_q16 << KWS_LOG_SCALE_SHIFT) + (1u << 15)) >> 16);
+}
+
+// --- the whole -------------------------------------------------------------------------------------------------------
+
+static void compute_frame(kws_frontend* f, uint16_t* features) {
+  const int shift = window_and_scale(f->window, f->fft_input);
+  kws_fft_real(f->fft_input, f->fft_work, f->fft_bins);
+  mel_filter_bank(f->fft_bins, shift, f->energy);
+  reduce_noise(f->noise_estimate, f->energy);
+  apply_pcan(f->noise_estimate, f->energy);
+  for (int i = 0; i < KWS_CHANNELS; ++i) features[i] = scaled_log(f->energy[i]);
+}
+
+kws_status kws_frontend_init(kws_frontend* frontend, uint16_t step_samples) {
+  if (!frontend || step_samples == 0 || step_samples > KWS_WINDOW_SAMPLES) return KWS_BAD_ARGUMENT;
+  frontend->step_samples = step_samples;
+  kws_frontend_reset(frontend);
+  return KWS_OK;
+}
+
+void kws_frontend_reset(kws_frontend* frontend) {
+  frontend->filled_samples = 0;
+  memset(frontend->noise_estimate, 0, sizeof frontend->noise_estimate);
+}
+
+bool kws_frontend_process(kws_frontend* frontend, const int16_t* samples, size_t n_samples, size_t* consumed,
+                          uint16_t* features) {
+  const size_t wanted = (size_t)KWS_WINDOW_SAMPLES - frontend->filled_samples;
+  const size_t taken = n_samples < wanted ? n_samples : wanted;
+  memcpy(frontend->window + frontend->filled_samples, samples, taken * sizeof *samples);
+  frontend->filled_samples = (uint16_t)(frontend->filled_samples + taken);
+  *consumed = taken;
+  if (frontend->filled_samples < KWS_WINDOW_SAMPLES) return false;
+  compute_frame(frontend, features);
+  const size_t kept = (size_t)KWS_WINDOW_SAMPLES - frontend->step_samples;
+  memmove(frontend->window, frontend->window + frontend->step_samples, kept * sizeof *frontend->window);
+  frontend->filled_samples = (uint16_t)kept;
+  return true;
+}

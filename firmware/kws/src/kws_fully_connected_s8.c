@@ -1,0 +1,12 @@
+#include "kws_math.h"
+#include "kws_nn.h"
+
+void kws_fully_connected_s8(const kws_fully_connected* l, const int8_t* input, int8_t* output) {
+  const int8_t* w = l->weights;
+  for (int32_t o = 0; o < l->outputs; ++o) {
+    int32_t sum = l->bias[o];
+    for (int32_t i = 0; i < l->inputs; ++i) sum += (input[i] + l->input_offset) * *w++;
+    const int32_t q = kws_requantize(sum, l->multiplier[o], l->shift[o]) + l->output_offset;
+    output[o] = (int8_t)kws_clamp(q, l->activation_min, l->activation_max);
+  }
+}

@@ -1,0 +1,59 @@
+// Small integer functions that several parts of the core share.
+#ifndef KWS_MATH_H_
+#define KWS_MATH_H_
+
+#include <stdint.h>
+
+// How many bits x needs: 0 for 0, 1 for 1, 2 for 2 and 3, ... 32.
+static inline int kws_bit_length32(uint32_t x) { return x ? 32 - __builtin_clz(x) : 0; }
+
+// The square root, rounded to the nearest integer but never above 2^32 - 1.
+static inline uint32_t kws_sqrt64(uint64_t x) {
+  uint64_t root = 0;
+  uint64_t bit = (uint64_t)1 << 62;
+  while (bit > x) bit >>= 2;
+  for (; bit; bit >>= 2) {
+    if (x >= root + bit) {
+      x -= root + bit;
+      root = (root >> 1) + bit;
+    } else {
+      root >>= 1;
+    }
+  }
+  // One exception is inherited: a root of 0xFFFF from a number of 32 bits is not rounded up.
+  return (uint32_t)(x > root && root != 0xFFFF && root != 0xFFFFFFFFu ? root + 1 : root);
+}
+
+// --- fixed point, as gemmlowp and TFLite define it (https://github.com/google/gemmlowp) ------------------------------
+
+// a * b * 2 / 2^32, half away from zero; the one product that does not fit, (-2^31)^2, saturates.
+static inline int32_t kws_doubling_high_mul(int32_t a, int32_t b) {
+  if (a == b && a == INT32_MIN) return INT32_MAX;
+  const int64_t product = (int64_t)a * b;
+  const int64_t nudge = product >= 0 ? (1 << 30) : 1 - (1 << 30);
+  return (int32_t)((product + nudge) / ((int64_t)1 << 31));
+}
+
+// x / 2^exponent, half away from zero. exponent: 0..31.
+static inline int32_t kws_rounding_shift_right(int32_t x, int exponent) {
+  const int32_t mask = (int32_t)(((int64_t)1 << exponent) - 1);
+  const int32_t remainder = x & mask;
+  const int32_t threshold = (mask >> 1) + (x < 0 ? 1 : 0);
+  return (x >> exponent) + (remainder > threshold ? 1 : 0);
+}
+
+// x * 2^exponent, saturated. exponent: 1..30.
+static inline int32_t kws_saturating_shift_left(int32_t x, int exponent) {
+  const int64_t shifted = (int64_t)x * ((int64_t)1 << exponent);
+  return shifted > INT32_MAX ? INT32_MAX : shifted < INT32_MIN ? INT32_MIN : (int32_t)shifted;
+}
+
+// x * multiplier / 2^31 * 2^shift: TFLite's requantisation. shift: -31..30; x << shift must fit 32 bits.
+static inline int32_t kws_requantize(int32_t x, int32_t multiplier, int shift) {
+  const int left = shift > 0 ? shift : 0, right = shift > 0 ? 0 : -shift;
+  return kws_rounding_shift_right(kws_doubling_high_mul((int32_t)((uint32_t)x << left), multiplier), right);
+}
+
+static inline int32_t kws_clamp(int32_t x, int32_t low, int32_t high) { return x < low ? low : x > high ? high : x; }
+
+#endif
