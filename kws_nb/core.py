@@ -128,7 +128,7 @@ def config_header()->str: # text of kws_config.h
     "The shared numbers as C."
     values = dict(SAMPLE_RATE=SAMPLE_RATE, CLIP_SAMPLES=CLIP_SAMPLES, WINDOW_SAMPLES=WINDOW_SAMPLES, STEP_SAMPLES=STEP_SAMPLES,
                   CHANNELS=N_CHANNELS, FRAMES=N_FRAMES, LABELS=len(LABELS), FIRST_KEYWORD=len(LABELS)-len(KEYWORDS),
-                  HOP_FRAMES=2, FFT_SIZE=512, FFT_BINS=257, MAX_FEATURE=1286)
+                  HOP_FRAMES=2, FFT_SIZE=512, FFT_BINS=257)
     lines = [f'#define KWS_{name} {value}' for name, value in values.items()]
     lines += [f'#define KWS_FEATURE_SCALE {FEATURE_SCALE}f']
     body = '\n'.join(lines)

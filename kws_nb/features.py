@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['FFT_SIZE', 'N_BINS', 'LOWER_HZ', 'UPPER_HZ', 'WINDOW_BITS', 'FILTER_BITS', 'NOISE_BITS', 'EVEN_SMOOTHING',
            'ODD_SMOOTHING', 'MIN_SIGNAL', 'PCAN_STRENGTH', 'PCAN_OFFSET', 'PCAN_GAIN_BITS', 'PCAN_SNR_BITS',
-           'PCAN_OUTPUT_BITS', 'LOG_SCALE_SHIFT', 'LOG_CORRECTION_BITS', 'f32', 'import_torchaudio', 'spectrogram',
-           'mel_spectrogram', 'mfcc', 'window_table', 'mel', 'filter_tables', 'pcan_tables', 'log_table',
+           'PCAN_OUTPUT_BITS', 'LOG_SCALE_SHIFT', 'MAX_FEATURE', 'LOG_CORRECTION_BITS', 'f32', 'import_torchaudio',
+           'spectrogram', 'mel_spectrogram', 'mfcc', 'window_table', 'mel', 'filter_tables', 'pcan_tables', 'log_table',
            'twiddle_tables', 'c_array', 'frontend_sources', 'write_frontend_sources', 'frontend_integers',
            'micro_features']
 
@@ -63,6 +63,7 @@ NOISE_BITS = 10                       # extra fraction bits of the noise estimat
 EVEN_SMOOTHING, ODD_SMOOTHING, MIN_SIGNAL = .025, .06, .05
 PCAN_STRENGTH, PCAN_OFFSET, PCAN_GAIN_BITS, PCAN_SNR_BITS, PCAN_OUTPUT_BITS = .95, 80., 21, 12, 6
 LOG_SCALE_SHIFT = 6                   # a feature is 64 * ln(x)
+MAX_FEATURE = 1286                    # ln(2^29) * 64: what PCAN can give at most
 LOG_CORRECTION_BITS = 3               # what the FFT's 1/512 took beyond the filters' 2^6
 
 # %% ../nbs/02_preprocessing.ipynb #6859cc0f
@@ -144,7 +145,7 @@ def frontend_sources()->dict: # file name -> text
               ('int16_t', 'kws_pcan_small[3]', small), ('int16_t', 'kws_pcan_parabolas[31][3]', parabolas),
               ('uint16_t', 'kws_log2_correction[129]', log_table()), ('char* const', 'kws_labels[KWS_LABELS]', [f'"{label}"' for label in LABELS])]
     q14 = {name: int(value*(1 << 14)) for name, value in (('EVEN_SMOOTHING', EVEN_SMOOTHING), ('ODD_SMOOTHING', ODD_SMOOTHING), ('MIN_SIGNAL', MIN_SIGNAL))}
-    defines = dict(WINDOW_BITS=WINDOW_BITS, NOISE_SMOOTHING_BITS=NOISE_BITS, PCAN_SNR_BITS=PCAN_SNR_BITS, PCAN_OUTPUT_BITS=PCAN_OUTPUT_BITS,
+    defines = dict(MAX_FEATURE=MAX_FEATURE, WINDOW_BITS=WINDOW_BITS, NOISE_SMOOTHING_BITS=NOISE_BITS, PCAN_SNR_BITS=PCAN_SNR_BITS, PCAN_OUTPUT_BITS=PCAN_OUTPUT_BITS,
                    PCAN_SNR_SHIFT=PCAN_GAIN_BITS - LOG_CORRECTION_BITS - PCAN_SNR_BITS, LOG_SCALE_SHIFT=LOG_SCALE_SHIFT,
                    LOG_CORRECTION_BITS=LOG_CORRECTION_BITS, LN2_Q16='45426u') | {f'NOISE_{name}_Q14': f'{value}u' for name, value in q14.items()}
     header = '\n'.join([*(f'#define KWS_{k} {v}' for k, v in defines.items()), '', *(f'extern const {t} {n};' for t, n, _ in arrays)])

@@ -13,7 +13,6 @@
 #define KWS_HOP_FRAMES 2
 #define KWS_FFT_SIZE 512
 #define KWS_FFT_BINS 257
-#define KWS_MAX_FEATURE 1286
 #define KWS_FEATURE_SCALE 0.0390625f
 
 #endif

@@ -7,6 +7,7 @@
 #include "kws_config.h"
 #include "kws_fft.h"
 
+#define KWS_MAX_FEATURE 1286
 #define KWS_WINDOW_BITS 12
 #define KWS_NOISE_SMOOTHING_BITS 10
 #define KWS_PCAN_SNR_BITS 12

@@ -1,0 +1,65 @@
+"Package metadata comes from settings.ini; a wheel also carries the compiled C core and the firmware's sources."
+import shutil
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import Distribution, find_packages, setup
+from setuptools.command.build_py import build_py
+
+root = Path(__file__).parent.resolve()
+config = ConfigParser(delimiters=["="])
+config.read(root / "settings.ini", encoding="utf-8")
+settings = config["DEFAULT"]
+
+
+class BuildWithCore(build_py):
+    "Compiles the C core into the package and copies what the firmware is built from."
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return  # a clone compiles its core when it is first needed
+        package = Path(self.build_lib) / settings["lib_name"]
+        for folder in ("kws/src", "host", "emulated"):
+            shutil.copytree(root / "firmware" / folder, package / "_firmware" / folder, dirs_exist_ok=True)
+        shutil.copytree(root / "data/models", package / "models", dirs_exist_ok=True)
+        sys.path.insert(0, str(root))
+        from kws_nb.core import compile_core, host_compiler
+
+        compile_core(package / "_core.so", host_compiler())
+
+
+class PlatformDistribution(Distribution):
+    "The wheel holds a shared library, so it belongs to one platform (but to any Python 3)."
+
+    def has_ext_modules(self):
+        return True
+
+
+def requirements(name):
+    return [line for line in settings.get(name, "").split() if line]
+
+
+setup(
+    name=settings["lib_name"],
+    version=settings["version"],
+    description=settings["description"],
+    long_description=(root / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author=settings["author"],
+    author_email=settings["author_email"],
+    license="Apache-2.0",
+    url=settings["git_url"],
+    keywords=settings["keywords"],
+    packages=find_packages(include=["kws_nb", "kws_nb.*"]),
+    package_data={"kws_nb": ["static/*"]},
+    python_requires=f">={settings['min_python']}",
+    install_requires=requirements("requirements"),
+    extras_require={"convert": requirements("convert_requirements"), "dev": requirements("dev_requirements")},
+    entry_points={"console_scripts": [settings["console_scripts"]], "nbdev": [f"{settings['lib_name']}={settings['lib_name']}._modidx:d"]},
+    cmdclass={"build_py": BuildWithCore},
+    distclass=PlatformDistribution,
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+    zip_safe=False,
+)
