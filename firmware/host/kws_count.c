@@ -1,20 +1,21 @@
 #include "kws_host.h"
 
-static void watch(kws_counter* c, void* uc, uint32_t address) {
-  if (address == c->watch && !c->return_address) {
-    c->read_register(uc, c->link_register, &c->return_address);
-    c->read_register(uc, c->stack_register, &c->return_stack);
-    c->entered_instructions = c->instructions;
-    c->entered_cycles = c->cycles;
-  } else if (address == (c->return_address & ~1u)) {
-    uint32_t stack = 0;
-    c->read_register(uc, c->stack_register, &stack);
-    if (stack != c->return_stack) return;
-    c->return_address = 0;
-    c->calls += 1;
-    c->watched_instructions += c->instructions - c->entered_instructions;
-    c->watched_cycles += c->cycles - c->entered_cycles;
-  }
+static void enter(kws_counter* c, kws_watch* w, void* uc) {
+  c->read_register(uc, c->link_register, &w->return_address);
+  c->read_register(uc, c->stack_register, &w->return_stack);
+  w->entered_instructions = c->instructions;
+  w->entered_cycles = c->cycles;
+}
+
+// The same return address with another stack pointer belongs to another call.
+static void leave(kws_counter* c, kws_watch* w, void* uc) {
+  uint32_t stack = 0;
+  c->read_register(uc, c->stack_register, &stack);
+  if (stack != w->return_stack) return;
+  w->return_address = 0;
+  w->calls += 1;
+  w->instructions += c->instructions - w->entered_instructions;
+  w->cycles += c->cycles - w->entered_cycles;
 }
 
 void kws_count_block(void* uc, uint64_t block_address, uint32_t bytes, void* user) {
@@ -24,9 +25,13 @@ void kws_count_block(void* uc, uint64_t block_address, uint32_t bytes, void* use
   const uint32_t i = address / 2;
   if (c->block_bytes[i] != bytes) c->measure(address, bytes);
   if (address != c->next_address) c->cycles += c->taken_branch_cycles;
-  if (c->watch) watch(c, uc, address);
+  for (kws_watch* w = c->watches; w < c->watches + c->n_watches; ++w) {
+    if (w->return_address && address == (w->return_address & ~1u)) leave(c, w, uc);
+    if (!w->return_address && address == w->address) enter(c, w, uc);
+  }
   c->instructions += c->block_instructions[i];
   c->cycles += c->block_cycles[i];
   c->block_runs[i] += 1;
   c->next_address = address + bytes;
+  if (c->cycles > c->cycle_limit) c->stop(uc);
 }

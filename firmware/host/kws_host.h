@@ -12,28 +12,38 @@
 int kws_host_features(const int16_t* clips, size_t n_clips, size_t n_samples, uint16_t step_samples,
                       uint16_t* features);
 
-// Counts what an emulated Cortex-M executes, block by block, without leaving C.
+// One function that is being watched: what its calls took, callees included.
+typedef struct {
+  uint32_t address;
+  uint32_t return_address;  // of the call in progress, 0: none
+  uint32_t return_stack;
+  uint64_t entered_instructions;
+  uint64_t entered_cycles;
+  uint64_t calls;
+  uint64_t instructions;
+  uint64_t cycles;
+} kws_watch;
+
+// Counts what an emulated Cortex-M executes, block by block, without leaving C. The arrays are indexed by half the
+// address of a block's first instruction.
 typedef struct {
   uint64_t instructions;         // executed so far
   uint64_t cycles;               // estimated so far
-  uint64_t calls;                // of the watched function, completed
-  uint64_t watched_instructions; // inside it, callees included
-  uint64_t watched_cycles;
-  uint32_t watch;                // address of the watched function, 0: none
+  uint32_t next_address;         // where the last block would have gone on
   uint32_t code_bytes;           // code lies in 0..code_bytes
-  uint16_t* block_instructions;  // [code_bytes / 2], by the address of the block's first instruction; 0: not seen yet
-  uint16_t* block_cycles;        // [code_bytes / 2]
-  uint16_t* block_bytes;         // [code_bytes / 2]
-  uint64_t* block_runs;          // [code_bytes / 2]
-  void (*measure)(uint32_t address, uint32_t bytes);                 // fills the three for a new block
+  uint16_t* block_bytes;         // 0: a block not seen yet
+  uint16_t* block_instructions;
+  uint16_t* block_cycles;
+  uint64_t* block_runs;
+  kws_watch* watches;
+  uint32_t n_watches;
+  uint32_t taken_branch_cycles;  // what a refill of the pipeline costs
+  uint64_t cycle_limit;          // past this one the emulator is stopped
+  void (*measure)(uint32_t address, uint32_t bytes);  // fills in a new block
   int (*read_register)(void* uc, int register_id, void* value);
+  int (*stop)(void* uc);
   int link_register;             // register ids of the emulator
   int stack_register;
-  uint32_t taken_branch_cycles;  // what a refill of the pipeline costs
-  // Private.
-  uint32_t next_address;
-  uint32_t return_address, return_stack;
-  uint64_t entered_instructions, entered_cycles;
 } kws_counter;
 
 // The emulator's block hook; user is a kws_counter.
