@@ -42,7 +42,7 @@ def reference_model()->Path:
 
 def build_firmware(model=None,          # int8 .tflite, default `reference_model`
                    toolchain='clang',   # or 'gcc'
-                   board='emulated',    # folder in `firmware` with port.c and link.ld
+                   board='emulated',    # folder in `firmware`; what it lacks comes from `firmware/emulated`
                    extra=None           # more generated files, name -> text
                   )->Path:              # ELF, cached by the hash of all that it depends on
     "Compile the live firmware with a model."
@@ -59,7 +59,8 @@ def build_firmware(model=None,          # int8 .tflite, default `reference_model
         units = [*named.values(), *(temporary.parent/name for name in generated if name.endswith('.c'))]
         includes = [part for folder in (*folders, temporary.parent) for part in ('-I', folder)]
         libraries = ['-lgcc'] if toolchain == 'gcc' else []
-        done = subprocess.run([str(part) for part in (*command, *includes, *units, f'-Wl,-T,{source/board/"link.ld"}', '-o', temporary, *libraries)], capture_output=True, text=True)
+        script = next(folder/'link.ld' for folder in folders if (folder/'link.ld').is_file())
+        done = subprocess.run([str(part) for part in (*command, *includes, *units, f'-Wl,-T,{script}', '-o', temporary, *libraries)], capture_output=True, text=True)
         if done.returncode: raise KwsError(_explain_link_error(done.stderr))
     return output
 

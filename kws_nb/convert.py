@@ -80,15 +80,21 @@ def _constant_pads(graph, pad, values): # the exporter may compute the pads with
 
 # %% ../nbs/05_deployment.ipynb #eb7755a3
 @contextlib.contextmanager
-def _quiet(): # TensorFlow and its add-ons say much that nobody can act on
+def _quiet(): # TensorFlow, its add-ons and their C++ say much that nobody can act on
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('CUDA_VISIBLE_DEVICES', '-1')
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter('ignore')
-        try: yield
-        finally: logging.disable(level)
+    kept, null = [os.dup(1), os.dup(2)], os.open(os.devnull, os.O_WRONLY)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter('ignore')
+            for fd in (1, 2): os.dup2(null, fd)
+            yield
+    finally:
+        for fd, saved in zip((1, 2), kept): os.dup2(saved, fd)
+        for fd in (*kept, null): os.close(fd)
+        logging.disable(level)
 
 def export_saved_model(onnx_model, folder):
     "The ONNX model as a TensorFlow SavedModel whose input is `[1, 49, 40, 1]`."

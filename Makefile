@@ -1,0 +1,44 @@
+# Each command works on a fresh clone: it makes .venv, installs the exact versions of constraints.txt, and runs.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: demo test lab firmware docs readme export check clean
+
+demo: $(INSTALLED)
+	$(BIN)/kws-nb demo
+
+test: $(INSTALLED)
+	bash tests/system_packages.sh
+	$(BIN)/python -m pytest
+
+lab: $(INSTALLED)
+	$(BIN)/jupyter lab --notebook-dir=nbs $(if $(filter 0,$(shell id -u)),--allow-root)
+
+firmware: $(INSTALLED)
+	$(BIN)/python -c "from kws_nb.board import build_firmware; print(build_firmware())"
+
+docs: $(INSTALLED)
+	$(BIN)/python tools/docs.py site
+
+readme: $(INSTALLED)
+	$(BIN)/python tools/docs.py readme
+
+export: $(INSTALLED)
+	$(BIN)/nbdev_export
+	$(BIN)/nbdev_clean
+	$(BIN)/kws-nb headers
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+
+$(INSTALLED): constraints.txt settings.ini setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed; $(PYTHON) is another version. Name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python has no venv module. On Debian: apt-get install python3.11-venv"; exit 1; }
+	$(BIN)/pip install --disable-pip-version-check --progress-bar on --constraint constraints.txt setuptools wheel cffi
+	$(BIN)/pip install --disable-pip-version-check --progress-bar on --constraint constraints.txt --no-build-isolation --editable '.[convert,dev]'
+	@if [ -d .git ]; then $(BIN)/nbdev_install_hooks; fi
+	@touch $@
+
+clean:
+	rm -rf build _docs _proc

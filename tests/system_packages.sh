@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# What pip can't bring: installed with apt where that is allowed; elsewhere, says what the tests do without.
+set -u
+declare -A package=([chromium]=chromium [arm-none-eabi-gcc]=gcc-arm-none-eabi [qemu-system-arm]=qemu-system-arm)
+declare -A tests=([chromium]="the browser tests" [arm-none-eabi-gcc]="the second compiler's tests" [qemu-system-arm]="the second emulator's tests")
+
+missing=()
+for command in "${!package[@]}"; do command -v "$command" >/dev/null || missing+=("$command"); done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+packages=()
+for command in "${missing[@]}"; do packages+=("${package[$command]}"); done
+sudo=""
+[ "$(id -u)" -eq 0 ] || sudo="sudo -n"
+if command -v apt-get >/dev/null && $sudo true 2>/dev/null; then
+  echo "Installing ${packages[*]} with apt ..."
+  $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+fi
+for command in "${missing[@]}"; do
+  command -v "$command" >/dev/null || echo "Left out: ${tests[$command]}, because $command is not installed. On Debian: apt-get install ${package[$command]}"
+done
+exit 0
