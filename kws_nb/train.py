@@ -161,7 +161,7 @@ def train(data:Data,
     labels = torch.as_tensor(data.training.labels)
     validation = micro_features(data.validation.clips)
     epochs = range(len(state.history), settings.epochs)
-    with ThreadPoolExecutor(1) as pool, tqdm(total=settings.epochs, initial=len(state.history), desc='training', unit='epoch', disable=not progress) as bar:
+    with ThreadPoolExecutor(1) as pool, tqdm(total=settings.epochs, initial=len(state.history), desc='training', unit='epoch', **({} if progress else dict(disable=True))) as bar:
         upcoming = pool.submit(epoch_features, data, epochs.start, settings.seed) if epochs else None
         for epoch in epochs:
             features = torch.as_tensor(upcoming.result())
