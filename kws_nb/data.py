@@ -13,7 +13,6 @@ import numpy as np
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from tqdm.auto import tqdm
 from .core import *
 from .audio import *
 
@@ -116,8 +115,7 @@ def compose(keyword_clips, keyword_words, # int16 `[n, 16000]`, `[n]`
 
 # %% ../nbs/04a_data.ipynb #73a1cf1b
 def _read_all(paths, about):
-    bar = tqdm(paths, about, leave=False) if len(paths) >= 200 else paths
-    return np.stack([fit_length(to_int16(read_clip(path))) for path in bar])
+    return np.stack([fit_length(to_int16(read_clip(path))) for path in progress_bar(paths, about, show=len(paths) >= 200, leave=False)])
 
 def _noise_parts(noise): # the same noise must not be in two splits: first 80 %, next 10 %, last 10 % of each recording
     cuts = [(0, .8), (.8, .9), (.9, 1)]
@@ -199,7 +197,7 @@ def speak(utterances,     # (word, voice, words a minute 80..450, pitch 0..99) e
     with subprocess.Popen([sys.executable, '-c', 'from kws_nb.data import _speaker_process; _speaker_process()'], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process, io.BytesIO() as errors:
         def watch():
-            with tqdm(total=len(utterances), desc=about, leave=False, **({} if about else dict(disable=True))) as bar:
+            with progress_bar(about=about, show=about is not None, total=len(utterances), leave=False) as bar:
                 while chunk := process.stderr.read1(64):
                     bar.update(chunk.count(_TICK.encode()))
                     errors.write(chunk.replace(_TICK.encode(), b''))
@@ -316,7 +314,7 @@ def fetch(url, path,       # where from, where to
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             if answer.status != 206: have = 0
             total = have + int(answer.headers.get('Content-Length', 0))
-            with part.open('ab' if have else 'wb') as out, tqdm(total=total, initial=have, unit='B', unit_scale=True, desc=path.name) as bar:
+            with part.open('ab' if have else 'wb') as out, progress_bar(about=path.name, total=total, initial=have, unit='B', unit_scale=True) as bar:
                 while chunk := answer.read(1 << 18): bar.update(out.write(chunk))
         if part.stat().st_size < total: raise ConnectionError(f'only {part.stat().st_size:,} of {total:,} bytes came')
     except urllib.error.HTTPError as error:

@@ -105,7 +105,7 @@ def make_reference(folder=None # default data/models
     from kws_nb.data import find_data, load_data
     from kws_nb.train import save_model
     if not find_data(): raise KwsError('The reference model is trained on Speech Commands: run kws-nb download, or set KWS_NB_DATA')
-    data, folder = load_data(), Path(folder or data_dir()/'models')
+    data, folder = load_data(), Path(folder or models_dir())
     trained, converted = train_and_convert(data, build_dir()/'reference')
     metrics = measure(trained.model, converted, data, say=lambda line: None) | dict(best_epoch=trained.best_epoch, settings=vars(trained.settings))
     save_model(folder/'tinyconv.safetensors', trained.model, data=data.name)
