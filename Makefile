@@ -3,7 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test lab firmware docs readme export check clean
+.PHONY: demo test lab firmware docs readme export outputs check clean
+
+# Figures as plotly draws them, and as a picture for pages that run no JavaScript.
+export PLOTLY_RENDERER ?= plotly_mimetype+notebook_connected+png
 
 demo: $(INSTALLED)
 	$(BIN)/kws-nb demo
@@ -28,6 +31,10 @@ export: $(INSTALLED)
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
 	$(BIN)/kws-nb headers
+
+outputs: $(INSTALLED)
+	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace $(or $(NOTEBOOK),nbs/*.ipynb)
+	$(BIN)/nbdev_clean
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
