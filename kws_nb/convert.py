@@ -176,6 +176,8 @@ class Graph:
 # %% ../nbs/05_deployment.ipynb #dc741718
 _DTYPES = {0: 'float32', 1: 'float16', 2: 'int32', 3: 'uint8', 4: 'int64', 6: 'bool', 7: 'int16', 9: 'int8', 17: 'int4'}
 _OPTIONS = dict(CONV_2D=('Conv2DOptions', 'Padding StrideH StrideW DilationHFactor DilationWFactor FusedActivationFunction'),
+                DEPTHWISE_CONV_2D=('DepthwiseConv2DOptions', 'Padding StrideH StrideW DilationHFactor DilationWFactor FusedActivationFunction'),
+                AVERAGE_POOL_2D=('Pool2DOptions', 'Padding StrideH StrideW FilterHeight FilterWidth FusedActivationFunction'), MEAN=('ReducerOptions', 'KeepDims'),
                 FULLY_CONNECTED=('FullyConnectedOptions', 'FusedActivationFunction KeepNumDims'),
                 SOFTMAX=('SoftmaxOptions', 'Beta'))
 
@@ -233,7 +235,7 @@ def quantize_features(features, # float32
 def _interpreter(content, engine): # a function from one input array to one output array
     if engine == 'tflite-micro':
         from tflite_micro import runtime
-        micro = runtime.Interpreter.from_bytes(content)
+        micro = runtime.Interpreter.from_bytes(content, arena_size=10*len(content) + (4 << 20))
         def run(x):
             micro.set_input(x, 0)
             micro.invoke()
@@ -255,17 +257,17 @@ def _interpreter(content, engine): # a function from one input array to one outp
 ENGINES = ('tensorflow', 'litert', 'tflite-micro')
 
 def run_tflite(model,     # path or bytes
-               features,  # `[n, 49, 40]`: float32, or int8 codes for an int8 model
+               features,  # `[n, 49, 40]` (or as the model's input): float32, or int8 codes for an int8 model
                engine='litert' # one of `ENGINES`
               )->np.ndarray: # `[n, 4]`: float32, or int8 for an int8 model
     "The outputs of an interpreter."
     graph = read_tflite(model)
     content = model if isinstance(model, bytes) else Path(model).read_bytes()
     features, (input_,) = np.asarray(features), graph.inputs
-    if features.shape[1:] != input_.shape[1:3]: raise KwsError(f'The model takes {list(input_.shape)}, the features are {list(features.shape)}')
+    if features.shape[1:] not in (input_.shape[1:], input_.shape[1:-1] if input_.shape[-1] == 1 else ()): raise KwsError(f'The model takes {list(input_.shape)}, the features are {list(features.shape)}')
     if input_.dtype == 'int8' and features.dtype != np.int8: features = quantize_features(features, input_)
     run = _interpreter(content, engine)
-    return np.stack([run(x[None, ..., None])[0].copy() for x in features]) if len(features) else np.zeros((0, *graph.outputs[0].shape[1:]), graph.outputs[0].dtype)
+    return np.stack([run(x.reshape(1, *input_.shape[1:]))[0].copy() for x in features]) if len(features) else np.zeros((0, *graph.outputs[0].shape[1:]), graph.outputs[0].dtype)
 
 # %% ../nbs/05_deployment.ipynb #7e4c1f0c
 def c_bytes(content:bytes, name='g_model')->str:
@@ -366,7 +368,10 @@ def _mean(op):
     axes = sorted({int(a) % rank for a in np.atleast_1d(_constant(op, op.inputs[1]))})
     if axes != list(range(1, rank - 1)): raise KwsError(f'MEAN over the axes {axes} of {list(x.shape)} is not supported by the C core; average over all rows and columns')
     positions, channels = int(np.prod(x.shape[1:-1])), x.shape[-1]
-    return _mean_layer(x, y, positions, channels, bool(op.options['KeepDims']))
+    multiplier, shift = quantize_multiplier(np.float64(x.scale[0])/np.float64(y.scale[0]))
+    extra = min(positions.bit_length() - 1, 31 + shift) # the division becomes part of the multiplier
+    fields = dict(positions=positions, channels=channels, sum_offset=-x.zero_point*positions, multiplier=(multiplier << extra)//positions, shift=shift - extra, output_offset=y.zero_point)
+    return Layer('mean', fields, {}, positions*channels, channels)
 
 def _pad(op):
     x, y, pads = op.inputs[0], op.outputs[0], _constant(op, op.inputs[1]).astype(int)
@@ -486,9 +491,16 @@ def _fully_connected_dot4(layer, order=None):
     fields = {k: layer.fields[k] for k in ('inputs', 'outputs', 'output_offset', 'activation_min', 'activation_max')}
     return arrays and Layer('fully_connected_dot4', fields, arrays, layer.inputs, layer.outputs, layer.comment)
 
+def _conv2d_dot4(layer):
+    if layer.kernel != 'conv2d': return None
+    arrays, n = _dot4_arrays(layer), -(-int(np.prod([layer.fields[k] for k in ('kernel_height', 'kernel_width', 'input_channels')]))//4)*4
+    if not arrays: return None
+    named = {f'conv.{k}': v for k, v in arrays.items() if k != 'packed_weights'} | dict(packed_weights=arrays['packed_weights'])
+    return Layer('conv2d_dot4', {f'conv.{k}': v for k, v in layer.fields.items()}, named, layer.inputs, layer.outputs, layer.comment, rows=layer.rows, scratch=n)
+
 def fast_layers(layers)->list: # the same layers, with `fast` where there is a faster kernel
     "Choose the kernels for a processor with DSP instructions."
-    layers = [replace(layer, fast=_fully_connected_dot4(layer)) for layer in layers]
+    layers = [replace(layer, fast=_fully_connected_dot4(layer) or _conv2d_dot4(layer)) for layer in layers]
     for i, (layer, following) in enumerate(zip(layers, layers[1:])):
         if following.kernel != 'fully_connected' or not (pairs := _pairs(layer)): continue
         f = layer.fields # the channel comes before the column: the next layer's weights are reordered likewise
@@ -506,11 +518,12 @@ def _c_rows(values, width=118):
 
 def _layer_code(layer, name): # constants and the function that runs a layer
     parts = []
+    def array(field): return f'{name}_{field.split(".")[-1]}'
     for field, (ctype, values) in layer.arrays.items():
         values = np.asarray(values).tolist()
         if ctype == 'uint32_t': values = [f'0x{v & 0xFFFFFFFF:08x}u' for v in values]
-        parts.append(f'static const {ctype} {name}_{field}[{len(values)}] = {{\n{_c_rows(values)}\n}};\n')
-    fields = layer.fields | {k: f'{name}_{k}' for k in layer.arrays}
+        parts.append(f'static const {ctype} {array(field)}[{len(values)}] = {{\n{_c_rows(values)}\n}};\n')
+    fields = layer.fields | {k: array(k) for k in layer.arrays}
     rows = '\n'.join(f'    .{k} = {v},' for k, v in fields.items())
     struct = layer.struct or layer.kernel
     parts.append(f'static const kws_{struct} {name}_layer = {{\n{rows}\n}};\n')

@@ -34,6 +34,22 @@ typedef struct {
 } kws_fully_connected;
 
 typedef struct {
+  int32_t positions, channels;
+  int32_t sum_offset;     // minus the input's zero point, times positions
+  int32_t multiplier;     // input scale / output scale / positions
+  int16_t shift;
+  int16_t output_offset;
+} kws_mean;
+
+typedef struct {
+  int32_t height, width, channels;  // of the input
+  int32_t before_rows, after_rows;
+  int32_t before_columns, after_columns;
+  int32_t before_channels, after_channels;
+  int8_t value;
+} kws_pad;
+
+typedef struct {
   int32_t size;
   int32_t multiplier;  // input scale << 26, as a mantissa ...
   int32_t shift;       // ... and an exponent, 0..30
@@ -50,6 +66,17 @@ void kws_conv2d_rows_s8(const kws_conv2d* layer, int first_row, int end_row, con
 
 // input: [inputs], output: [outputs].
 void kws_fully_connected_s8(const kws_fully_connected* layer, const int8_t* input, int8_t* output);
+
+// weights: [kernel_height][kernel_width][output_channels], output_channels a multiple of input_channels.
+void kws_depthwise_conv2d_s8(const kws_conv2d* layer, const int8_t* input, int8_t* output);
+
+// As a convolution without weights, offsets and multipliers.
+void kws_average_pool_s8(const kws_conv2d* layer, const int8_t* input, int8_t* output);
+
+// input: [positions][channels], output: [channels].
+void kws_mean_s8(const kws_mean* layer, const int8_t* input, int8_t* output);
+
+void kws_pad_s8(const kws_pad* layer, const int8_t* input, int8_t* output);
 
 // Probabilities with scale 1/256 and zero point -128. input and output: [size], at most 4095 of them.
 void kws_softmax_s8(const kws_softmax* layer, const int8_t* input, int8_t* output);
@@ -71,6 +98,16 @@ void kws_fully_connected_dot4_s8(const kws_fully_connected_dot4* layer, const in
 
 // Four dot products of 4 * n_words inputs with one group of packed weights. sums: [4].
 void kws_dot4_s8(const int8_t* input, const uint32_t* packed_weights, int32_t n_words, int32_t* sums);
+
+// Any convolution. packed_weights: [(output_channels + 3) / 4][4 + inputs under the kernel, up to a multiple of 4].
+typedef struct {
+  kws_conv2d conv;  // without weights; the input's zero point is part of the bias
+  const uint32_t* packed_weights;
+} kws_conv2d_dot4;
+
+// scratch: the inputs under the kernel, up to a multiple of 4 bytes.
+void kws_conv2d_dot4_rows_s8(const kws_conv2d_dot4* layer, int first_row, int end_row, const int8_t* input,
+                             int8_t* output, void* scratch);
 
 // One filter for kws_conv2d_pairs, see kws_pairs_filter_rows.S.
 typedef struct {

@@ -1,0 +1,45 @@
+#include "kws_math.h"
+#include "kws_nn.h"
+#include "kws_nn_dsp.h"
+
+#if KWS_FAST
+
+// The inputs under the kernel at (top, left), one row of the kernel after the other; the input's zero point outside.
+static void gather(const kws_conv2d* l, int top, int left, const int8_t* input, int8_t* patch) {
+  const int8_t zero = (int8_t)-l->input_offset;
+  for (int y = top; y < top + l->kernel_height; ++y) {
+    for (int x = left; x < left + l->kernel_width; ++x) {
+      const int inside = y >= 0 && y < l->input_height && x >= 0 && x < l->input_width;
+      const int8_t* in = input + (y * l->input_width + x) * l->input_channels;
+      for (int c = 0; c < l->input_channels; ++c) *patch++ = inside ? in[c] : zero;
+    }
+  }
+}
+
+void kws_conv2d_dot4_rows_s8(const kws_conv2d_dot4* layer, int first_row, int end_row, const int8_t* input,
+                             int8_t* output, void* scratch) {
+  const kws_conv2d* l = &layer->conv;
+  const int n = l->kernel_height * l->kernel_width * l->input_channels, n_words = (n + 3) / 4;
+  const int in_place = l->kernel_height * l->kernel_width == 1 && n % 4 == 0 && l->pad_top == 0 && l->pad_left == 0;
+  int8_t* const patch = scratch;
+  for (int i = n; i < 4 * n_words; ++i) patch[i] = 0;
+  output += first_row * l->output_width * l->output_channels;
+  for (int y = first_row; y < end_row; ++y) {
+    for (int x = 0; x < l->output_width; ++x) {
+      const int top = y * l->stride_height - l->pad_top, left = x * l->stride_width - l->pad_left;
+      const int8_t* in = in_place ? input + (top * l->input_width + left) * n : patch;
+      if (!in_place) gather(l, top, left, input, patch);
+      const uint32_t* group = layer->packed_weights;
+      for (int c = 0; c < l->output_channels; group += 4 + 4 * n_words) {
+        int32_t sums[4];
+        kws_dot4_s8(in, group, n_words, sums);
+        for (int i = 0; i < 4 && c < l->output_channels; ++i, ++c) {
+          const int32_t q = kws_requantize(sums[i] + l->bias[c], l->multiplier[c], l->shift[c]) + l->output_offset;
+          *output++ = (int8_t)kws_clamp(q, l->activation_min, l->activation_max);
+        }
+      }
+    }
+  }
+}
+
+#endif
