@@ -457,10 +457,11 @@ def _fold_offset(layer): # weights as a matrix, and the bias that includes the i
     return weights, bias, arrays
 
 def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
+    if layer.kernel != 'conv2d': return None
     f = layer.fields
     n, rest = divmod(f['output_width'] - 4, 8)
-    if (layer.kernel != 'conv2d' or f['input_channels'] != 1 or f['stride_width'] != 2 or f['input_offset'] != 128 or f['pad_left'] not in (2, 3) or rest or n < 1
-            or 2*f['output_width'] + 3 - f['pad_left'] > f['input_width']): return None
+    if (f['input_channels'] != 1 or f['stride_width'] != 2 or f['input_offset'] != 128 or f['pad_left'] not in (2, 3) or rest or n < 1
+            or 2*f['output_width'] + 2 - f['pad_left'] > f['input_width']): return None
     arrays = {k: np.asarray(v) for k, (_, v) in layer.arrays.items()}
     weights = arrays['weights'].reshape(-1, f['kernel_height'], f['kernel_width']).astype(np.int64)
     filters = [pack_pairs_filter(w, b, m, s, f['output_offset'], f['activation_min'], f['activation_max']) for w, b, m, s in zip(weights, arrays['bias'], arrays['multiplier'], arrays['shift'])]

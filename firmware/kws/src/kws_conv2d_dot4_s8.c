@@ -4,15 +4,31 @@
 
 #if KWS_FAST
 
+static int8_t* copy(int8_t* to, const int8_t* from, int n) {
+  for (; n >= 4; n -= 4, to += 4, from += 4) __builtin_memcpy(to, from, 4);
+  while (n-- > 0) *to++ = *from++;
+  return to;
+}
+
+static int8_t* fill(int8_t* to, int n, int8_t value) {
+  while (n-- > 0) *to++ = value;
+  return to;
+}
+
 // The inputs under the kernel at (top, left), one row of the kernel after the other; the input's zero point outside.
 static void gather(const kws_conv2d* l, int top, int left, const int8_t* input, int8_t* patch) {
   const int8_t zero = (int8_t)-l->input_offset;
+  const int before = left < 0 ? -left : 0, inside = kws_clamp(l->input_width - left, 0, l->kernel_width) - before;
+  const int after = l->kernel_width - before - inside;
   for (int y = top; y < top + l->kernel_height; ++y) {
-    for (int x = left; x < left + l->kernel_width; ++x) {
-      const int inside = y >= 0 && y < l->input_height && x >= 0 && x < l->input_width;
-      const int8_t* in = input + (y * l->input_width + x) * l->input_channels;
-      for (int c = 0; c < l->input_channels; ++c) *patch++ = inside ? in[c] : zero;
+    if (y < 0 || y >= l->input_height) {
+      patch = fill(patch, l->kernel_width * l->input_channels, zero);
+      continue;
     }
+    patch = fill(patch, before * l->input_channels, zero);
+    const int8_t* in = input + (y * l->input_width + left + before) * l->input_channels;
+    patch = copy(patch, in, inside * l->input_channels);
+    patch = fill(patch, after * l->input_channels, zero);
   }
 }
 

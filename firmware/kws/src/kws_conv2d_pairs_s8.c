@@ -43,7 +43,7 @@ static void widen_row(const kws_conv2d_pairs* l, const int8_t* row, uint32_t* he
     }
     row += 16;
     const int outside = k == l->blocks - 1 && right_outside > 0 ? right_outside : 0;
-    bytes = (load_word(row - outside) ^ sign_bits) >> (8 * outside);
+    bytes = outside < 4 ? (load_word(row - outside) ^ sign_bits) >> (8 * outside) : 0;
     block[4] = even = even_pair(bytes);
     block[9] = odd = odd_pair(bytes);
     block += l->input_height * 10;
