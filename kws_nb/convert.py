@@ -462,6 +462,9 @@ def _fold_offset(layer): # weights as a matrix, and the bias that includes the i
     bias = arrays['bias'].astype(np.int64) + layer.fields['input_offset']*weights.sum(1)
     return weights, bias, arrays
 
+def _is_narrow(weights, bias, arrays): # do all sums stay below 2^30, all shifts below 0?
+    return np.abs(bias).max() + 128*np.abs(weights).sum(1).max() < 2**30 and arrays['shift'].max() < 0
+
 # %% ../nbs/05_deployment.ipynb #af936f96
 def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
     if layer.kernel != 'conv2d': return None
@@ -491,7 +494,7 @@ def _dot4_arrays(layer, order=None): # packed weights and the rest, or None
     if order is not None: weights = weights[:, order]
     weights = np.pad(weights, ((0, 0), (0, -weights.shape[1] % 4)))
     packed = pack_dot4(weights)
-    if packed is None or np.abs(bias).max() + 128*np.abs(weights).sum(1).max() >= 2**31: return None
+    if packed is None or not _is_narrow(weights, bias, arrays): return None
     return dict(packed_weights=('uint32_t', packed.reshape(-1)), bias=('int32_t', bias), multiplier=('int32_t', arrays['multiplier']), shift=('int8_t', arrays['shift']))
 
 def _fully_connected_dot4(layer, order=None):
@@ -507,9 +510,20 @@ def _conv2d_dot4(layer):
     named = {f'conv.{k}': v for k, v in arrays.items() if k != 'packed_weights'} | dict(packed_weights=arrays['packed_weights'])
     return Layer('conv2d_dot4', {f'conv.{k}': v for k, v in layer.fields.items()}, named, layer.inputs, layer.outputs, layer.comment, rows=layer.rows, scratch=n)
 
+def _depthwise_taps(layer):
+    f = layer.fields
+    if layer.kernel != 'depthwise_conv2d' or f['input_channels'] != f['output_channels'] or f['input_channels'] % 4: return None
+    channels, arrays = f['input_channels'], {k: np.asarray(v) for k, (_, v) in layer.arrays.items()}
+    weights = arrays['weights'].reshape(-1, channels).astype(np.int64) # [taps, channels]
+    bias = arrays['bias'].astype(np.int64) + f['input_offset']*weights.sum(0)
+    if not _is_narrow(weights.T, bias, arrays): return None
+    taps = len(weights) + len(weights) % 2
+    named = dict(packed_weights=('uint32_t', pack_taps(weights).reshape(-1)), **{'conv.bias': ('int32_t', bias), 'conv.multiplier': layer.arrays['multiplier'], 'conv.shift': layer.arrays['shift']})
+    return Layer('depthwise_taps', {f'conv.{k}': v for k, v in f.items()}, named, layer.inputs, layer.outputs, layer.comment, scratch=4*taps + channels)
+
 def fast_layers(layers)->list: # the same layers, with `fast` where there is a faster kernel
     "Choose the kernels for a processor with DSP instructions."
-    layers = [replace(layer, fast=_fully_connected_dot4(layer) or _conv2d_dot4(layer)) for layer in layers]
+    layers = [replace(layer, fast=_fully_connected_dot4(layer) or _conv2d_dot4(layer) or _depthwise_taps(layer)) for layer in layers]
     for i, (layer, following) in enumerate(zip(layers, layers[1:])):
         if following.kernel != 'fully_connected' or not (pairs := _pairs(layer)): continue
         f = layer.fields # the channel comes before the column: the next layer's weights are reordered likewise
