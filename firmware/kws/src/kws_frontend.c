@@ -2,8 +2,12 @@
 
 #include <string.h>
 
+#include "kws_dsp.h"
+#include "kws_frontend_dsp.h"
 #include "kws_math.h"
 #include "kws_tables.h"
+
+#if !KWS_DSP  // the plain version of kws_frontend_dsp.c
 
 // --- window ----------------------------------------------------------------------------------------------------------
 
@@ -48,6 +52,14 @@ static void mel_filter_bank(const kws_complex16* bins, int shift, uint32_t* ener
     if (band > 0) energy[band - 1] = kws_sqrt64(falling) >> shift;
   }
 }
+
+static void mel_channels(const int16_t* samples, kws_frontend_scratch* scratch, uint32_t* channels) {
+  const int shift = window_and_scale(samples, scratch->samples.samples);
+  kws_fft_real(scratch->samples.samples, scratch->spectrum.points, scratch->samples.bins);
+  mel_filter_bank(scratch->samples.bins, shift, channels);
+}
+
+#endif
 
 // --- noise reduction -------------------------------------------------------------------------------------------------
 
@@ -116,12 +128,14 @@ static uint16_t scaled_log(uint32_t x) {
 // --- the whole -------------------------------------------------------------------------------------------------------
 
 static void compute_frame(kws_frontend* f, uint16_t* features) {
-  const int shift = window_and_scale(f->window, f->fft_input);
-  kws_fft_real(f->fft_input, f->fft_work, f->fft_bins);
-  mel_filter_bank(f->fft_bins, shift, f->energy);
-  reduce_noise(f->noise_estimate, f->energy);
-  apply_pcan(f->noise_estimate, f->energy);
-  for (int i = 0; i < KWS_CHANNELS; ++i) features[i] = scaled_log(f->energy[i]);
+#if KWS_DSP
+  kws_mel_channels_dsp(f->window, &f->scratch, f->channels);
+#else
+  mel_channels(f->window, &f->scratch, f->channels);
+#endif
+  reduce_noise(f->noise_estimate, f->channels);
+  apply_pcan(f->noise_estimate, f->channels);
+  for (int i = 0; i < KWS_CHANNELS; ++i) features[i] = scaled_log(f->channels[i]);
 }
 
 kws_status kws_frontend_init(kws_frontend* frontend, uint16_t step_samples) {

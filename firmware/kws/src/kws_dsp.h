@@ -1,0 +1,70 @@
+// The Cortex-M4's packed 16-bit arithmetic. KWS_DSP says whether there is any, and whether the fast kernels (*_dsp.c)
+// take the place of the plain ones; -DKWS_PLAIN_C keeps the plain ones on every machine.
+//
+// A packed word holds two int16: `low` in bits 0..15, `high` in bits 16..31; of a complex number the real part is low.
+#ifndef KWS_DSP_H_
+#define KWS_DSP_H_
+
+#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP) && !defined(KWS_PLAIN_C)
+#define KWS_DSP 1
+
+#include <arm_acle.h>
+#include <stdint.h>
+
+// Compilers do not always find these in shifts and masks, hence the assembly.
+
+// low: x >> shift, high: that of `high`. shift: 1..31.
+#define KWS_PACK_HIGH(high, x, shift)                                                                      \
+  __extension__({                                                                                          \
+    uint32_t packed_;                                                                                      \
+    __asm("pkhtb %0, %1, %2, asr %3" : "=r"(packed_) : "r"(high), "r"(x), "I"(shift));                     \
+    packed_;                                                                                               \
+  })
+
+// low: that of `low`, high: (x << shift) >> 16. shift: 1..31.
+#define KWS_PACK_LOW(low, x, shift)                                                                        \
+  __extension__({                                                                                          \
+    uint32_t packed_;                                                                                      \
+    __asm("pkhbt %0, %1, %2, lsl %3" : "=r"(packed_) : "r"(low), "r"(x), "I"(shift));                      \
+    packed_;                                                                                               \
+  })
+
+// Absolute values; that of -32768 is -32768. (One piece, because SEL reads flags that SSUB16 leaves.)
+static inline uint32_t kws_packed_abs(uint32_t x) {
+  uint32_t negated;
+  __asm("ssub16 %0, %2, %1\n\tsel %0, %0, %1" : "=&r"(negated) : "r"(x), "r"(0));
+  return negated;
+}
+
+// (weight * low sample) >> 16 and (weight * high sample) >> 16; older compilers lack __smulwb and __smulwt.
+static inline int32_t kws_weigh_low(int32_t weight, uint32_t samples) {
+  int32_t weighed;
+  __asm("smulwb %0, %1, %2" : "=r"(weighed) : "r"(weight), "r"(samples));
+  return weighed;
+}
+
+static inline int32_t kws_weigh_high(int32_t weight, uint32_t samples) {
+  int32_t weighed;
+  __asm("smulwt %0, %1, %2" : "=r"(weighed) : "r"(weight), "r"(samples));
+  return weighed;
+}
+
+// The square root to about one part in 2^23.
+static inline float kws_sqrt_float(float x) {
+  float root;
+  __asm("vsqrt.f32 %0, %1" : "=t"(root) : "t"(x));
+  return root;
+}
+
+// Two samples; on this machine they need not lie at an even word.
+static inline uint32_t kws_load_pair(const int16_t* from) {
+  uint32_t pair;
+  __builtin_memcpy(&pair, from, sizeof pair);
+  return pair;
+}
+
+#else
+#define KWS_DSP 0
+#endif
+
+#endif
