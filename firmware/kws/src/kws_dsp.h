@@ -29,6 +29,10 @@
     packed_;                                                                                               \
   })
 
+// Hides from the compiler where a pointer came from. Otherwise it turns one pointer with constant offsets into a base and
+// several indices, and runs out of registers.
+#define KWS_ONE_POINTER(pointer) __asm("" : "+r"(pointer))
+
 // Absolute values; that of -32768 is -32768. (One piece, because SEL reads flags that SSUB16 leaves.)
 static inline uint32_t kws_packed_abs(uint32_t x) {
   uint32_t negated;
@@ -47,6 +51,12 @@ static inline int32_t kws_weigh_high(int32_t weight, uint32_t samples) {
   int32_t weighed;
   __asm("smulwt %0, %1, %2" : "=r"(weighed) : "r"(weight), "r"(samples));
   return weighed;
+}
+
+// x + a * b, rounded once.
+static inline float kws_multiply_add_float(float x, float a, float b) {
+  __asm("vfma.f32 %0, %1, %2" : "+t"(x) : "t"(a), "t"(b));
+  return x;
 }
 
 // The square root to about one part in 2^23.

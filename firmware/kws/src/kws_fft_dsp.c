@@ -12,85 +12,130 @@
 
 enum { HALF = KWS_FFT_SIZE / 2, QUARTER = HALF / 4, SAMPLE_WORDS = KWS_WINDOW_SAMPLES / 2 };
 
+// A butterfly is one piece of assembly: it has just the registers it needs, and no compiler finds that out. a, b, c, d are
+// its four points, t is scratch, half = 2^15 and quarter = 2^14 are rounding terms.
+
 // x / 4 as the plain FFT has it: (x * 8191 + 2^14) >> 15. Twice the factor and the half bring it into the upper halves.
-static inline uint32_t divide_by_4(uint32_t x) {
-  const int32_t re = __smlabb((int32_t)x, 2 * 8191, 1 << 15), im = __smlatb((int32_t)x, 2 * 8191, 1 << 15);
-  return KWS_PACK_HIGH(im, re, 16);
-}
-
-static inline uint32_t multiply(uint32_t a, uint32_t b) {
-  const int32_t re = __smlsd((int16x2_t)a, (int16x2_t)b, 1 << 14), im = __smladx((int16x2_t)a, (int16x2_t)b, 1 << 14);
-  return KWS_PACK_HIGH((uint32_t)im << 1, re, 15);
-}
-
-static inline uint32_t add(uint32_t a, uint32_t b) { return (uint32_t)__sadd16((int16x2_t)a, (int16x2_t)b); }
-
-static inline uint32_t subtract(uint32_t a, uint32_t b) { return (uint32_t)__ssub16((int16x2_t)a, (int16x2_t)b); }
-
-// (a.re + b.im, a.im - b.re), that is a - jb.
-static inline uint32_t subtract_j(uint32_t a, uint32_t b) { return (uint32_t)__ssax((int16x2_t)a, (int16x2_t)b); }
-
-// (a.re - b.im, a.im + b.re), that is a + jb; of two words with other contents, just that.
-static inline uint32_t add_j(uint32_t a, uint32_t b) { return (uint32_t)__sasx((int16x2_t)a, (int16x2_t)b); }
-
-// The length-4 DFT of a, b, c, d to four places `step` words apart.
-static inline void dft_4(uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t* to, int step) {
-  const uint32_t a_plus_c = add(a, c), a_minus_c = subtract(a, c);
-  const uint32_t b_plus_d = add(b, d), b_minus_d = subtract(b, d);
-  to[0] = add(a_plus_c, b_plus_d);
-  to[step] = subtract_j(a_minus_c, b_minus_d);
-  to[2 * step] = subtract(a_plus_c, b_plus_d);
-  to[3 * step] = add_j(a_minus_c, b_minus_d);
-}
-
-// A twiddle of one, 32767, changes nothing: (32767 y + 2^14) >> 15 is y whenever -2^14 < y <= 2^14, and here |y| < 2^13.
-static inline void butterfly_of_one(const uint32_t* x, int span, uint32_t* to, int step) {
-  dft_4(divide_by_4(x[0]), divide_by_4(x[span]), divide_by_4(x[2 * span]), divide_by_4(x[3 * span]), to, step);
-}
-
-static inline void butterfly(const uint32_t* x, int span, uint32_t t1, uint32_t t2, uint32_t t3, uint32_t* to, int step) {
-  dft_4(divide_by_4(x[0]), multiply(divide_by_4(x[span]), t1), multiply(divide_by_4(x[2 * span]), t2),
-        multiply(divide_by_4(x[3 * span]), t3), to, step);
-}
+#define DIVIDE_BY_4(x)                        \
+  "smlabb %[t], " x ", %[factor], %[half]\n"  \
+  "smlatb " x ", " x ", %[factor], %[half]\n" \
+  "pkhtb " x ", " x ", %[t], asr #16\n"
 
 // (x << shift) / 4. With P the product of x and 16382 << shift, the quotient is (P + 2^15) >> 16. SMLAW yields
 // (P >> 15) + 1, and half of that, rounded down, is the same.
-static inline uint32_t scale_and_divide_by_4(uint32_t x, int32_t factor) {
-  const int32_t re = __smlawb(factor, (int32_t)x, 1), im = __smlawt(factor, (int32_t)x, 1);
-  return KWS_PACK_LOW(re >> 1, im, 15);
-}
+#define SHIFT_AND_DIVIDE_BY_4(x)             \
+  "smlawb %[t], %[factor], " x ", %[one]\n"  \
+  "smlawt " x ", %[factor], " x ", %[one]\n" \
+  "asr %[t], %[t], #1\n"                     \
+  "pkhbt " x ", %[t], " x ", lsl #15\n"
 
-// All twiddles are one, and the last samples of the FFT are zeros that nobody wrote.
-static void stage_1(uint32_t* x, int shift) {
+#define MULTIPLY(x, twiddle)                          \
+  "smlsd %[t], " x ", " twiddle ", %[quarter]\n"      \
+  "smladx " x ", " x ", " twiddle ", %[quarter]\n"    \
+  "lsl " x ", " x ", #1\n"                            \
+  "pkhtb " x ", " x ", %[t], asr #15\n"
+
+// The length-4 DFT; its results are, in this order, in d, c, t, a.
+#define DFT_4                           \
+  "sadd16 %[t], %[a], %[c]\n"           \
+  "ssub16 %[a], %[a], %[c]\n"           \
+  "sadd16 %[c], %[b], %[d]\n"           \
+  "ssub16 %[b], %[b], %[d]\n"           \
+  "sadd16 %[d], %[t], %[c]\n"           \
+  "ssub16 %[t], %[t], %[c]\n"           \
+  "ssax %[c], %[a], %[b]\n" /* a - jb */ \
+  "sasx %[a], %[a], %[b]\n" /* a + jb */
+
+// In place: points `span` bytes apart.
+#define LOAD                        \
+  "ldr %[a], [%[x]]\n"              \
+  "ldr %[b], [%[x], %[span]]\n"     \
+  "ldr %[c], [%[x], %[span2]]\n" \
+  "ldr %[d], [%[x], %[span3]]\n"
+
+#define STORE_AND_ADVANCE           \
+  "str %[c], [%[x], %[span]]\n"     \
+  "str %[t], [%[x], %[span2]]\n" \
+  "str %[a], [%[x], %[span3]]\n" \
+  "str %[d], [%[x]], #4\n"
+
+#define SPAN(bytes) [span] "i"(bytes), [span2] "i"(2 * (bytes)), [span3] "i"(3 * (bytes))
+
+#define POINTS [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [t] "=&r"(t)
+
+// In a loop over butterflies one register holds both a factor, in its lower half, and what is left to count, in its upper
+// half.
+#define FACTOR_AND_COUNT(count) ((2 * 8191) | ((count) - 1) << 16)
+#define COUNT_ONE (1 << 16)
+
+// All twiddles are one: 32767, which changes nothing, because (32767 y + 2^14) >> 15 is y whenever -2^14 < y <= 2^14, and
+// here |y| < 2^13. The last samples of the FFT are zeros that nobody wrote.
+static inline void stage_1(uint32_t* x, int shift) {
   const int32_t factor = (2 * 8191) << (shift + 1);
   const uint32_t* const last_with_4 = x + SAMPLE_WORDS - 3 * QUARTER;
   const uint32_t* const last = x + QUARTER;
-  for (; x < last_with_4; ++x)
-    dft_4(scale_and_divide_by_4(x[0], factor), scale_and_divide_by_4(x[QUARTER], factor),
-          scale_and_divide_by_4(x[2 * QUARTER], factor), scale_and_divide_by_4(x[3 * QUARTER], factor), x, QUARTER);
-  for (; x < last; ++x)
-    dft_4(scale_and_divide_by_4(x[0], factor), scale_and_divide_by_4(x[QUARTER], factor),
-          scale_and_divide_by_4(x[2 * QUARTER], factor), 0, x, QUARTER);
+  uint32_t a, b, c, d, t;
+  while (x < last_with_4)
+    __asm volatile(LOAD SHIFT_AND_DIVIDE_BY_4("%[a]") SHIFT_AND_DIVIDE_BY_4("%[b]") SHIFT_AND_DIVIDE_BY_4("%[c]")
+                       SHIFT_AND_DIVIDE_BY_4("%[d]") DFT_4 STORE_AND_ADVANCE
+                   : [x] "+r"(x), POINTS
+                   : [factor] "r"(factor), [one] "r"(1), SPAN(4 * QUARTER)
+                   : "memory");
+  while (x < last)
+    __asm volatile(LOAD SHIFT_AND_DIVIDE_BY_4("%[a]") SHIFT_AND_DIVIDE_BY_4("%[b]") SHIFT_AND_DIVIDE_BY_4("%[c]")
+                   "mov %[d], #0\n" DFT_4 STORE_AND_ADVANCE
+                   : [x] "+r"(x), POINTS
+                   : [factor] "r"(factor), [one] "r"(1), SPAN(4 * QUARTER)
+                   : "memory");
 }
 
 // Blocks of 4 * span words, `span` butterflies in each, all with the block's twiddles; the first block's are one.
-static inline void middle_stage(uint32_t* x, int span) {
+__attribute__((always_inline)) static inline void middle_stage(uint32_t* x, const int span) {
   const uint32_t* const end = x + HALF;
-  for (const uint32_t* block_end = x + span; x < block_end; ++x) butterfly_of_one(x, span, x, span);
-  for (const uint32_t* twiddle = kws_packed_twiddles + 3; (x += 3 * span) < end; twiddle += 3) {
-    const uint32_t t1 = twiddle[0], t2 = twiddle[1], t3 = twiddle[2];
-    for (const uint32_t* block_end = x + span; x < block_end; ++x) butterfly(x, span, t1, t2, t3, x, span);
+  const uint32_t* twiddle = kws_packed_twiddles + 3;
+  uint32_t a, b, c, d, t;
+  for (int32_t factor = FACTOR_AND_COUNT(span); factor >= 0; factor -= COUNT_ONE)
+    __asm volatile(LOAD DIVIDE_BY_4("%[a]") DIVIDE_BY_4("%[b]") DIVIDE_BY_4("%[c]") DIVIDE_BY_4("%[d]") DFT_4
+                       STORE_AND_ADVANCE
+                   : [x] "+r"(x), POINTS
+                   : [factor] "r"(factor), [half] "r"(1 << 15), SPAN(4 * span)
+                   : "memory");
+  for (x += 3 * span; x < end; x += 3 * span) {
+    const uint32_t t1 = *twiddle++, t2 = *twiddle++, t3 = *twiddle++;
+    for (int32_t factor = FACTOR_AND_COUNT(span); factor >= 0; factor -= COUNT_ONE)
+      __asm volatile(LOAD DIVIDE_BY_4("%[a]") DIVIDE_BY_4("%[b]") MULTIPLY("%[b]", "%[t1]")
+                     DIVIDE_BY_4("%[c]") MULTIPLY("%[c]", "%[t2]") DIVIDE_BY_4("%[d]") MULTIPLY("%[d]", "%[t3]") DFT_4
+                         STORE_AND_ADVANCE
+                     : [x] "+r"(x), POINTS
+                     : [factor] "r"(factor), [half] "r"(1 << 15), [quarter] "r"(1 << 14), SPAN(4 * span),
+                       [t1] "r"(t1), [t2] "r"(t2), [t3] "r"(t3)
+                     : "memory");
   }
 }
 
-// Butterfly g of four words in a row: its results are points k, k + 64, k + 128, k + 192, where k is g with its three
-// base-4 digits in reverse order.
-static void last_stage(const uint32_t* x, uint32_t* points) {
+// Four words in a row are a butterfly's points, with twiddles of its own. The results of butterfly g are points k, k + 64,
+// k + 128, k + 192, where k is g with its three base-4 digits in reverse order.
+static inline void last_stage(const uint32_t* x, uint32_t* points) {
   const uint32_t* twiddle = kws_packed_twiddles;
-  for (int low = 0; low < 4; ++low)
-    for (int middle = 0; middle < 16; middle += 4)
-      for (int high = 0; high < 64; high += 16, x += 4, twiddle += 3)
-        butterfly(x, 1, twiddle[0], twiddle[1], twiddle[2], points + high + middle + low, QUARTER);
+  uint32_t a, b, c, d, t, w;
+  for (int low = 0; low < 4; ++low, points -= 15)
+    for (int middle = 0; middle < 4; ++middle, points -= 60)
+      for (int32_t factor = FACTOR_AND_COUNT(4); factor >= 0; factor -= COUNT_ONE)
+        __asm volatile("ldr %[b], [%[x], #4]\n"
+                       "ldr %[c], [%[x], #8]\n"
+                       "ldr %[d], [%[x], #12]\n"
+                       "ldr %[a], [%[x]], #16\n" DIVIDE_BY_4("%[a]") DIVIDE_BY_4("%[b]") DIVIDE_BY_4("%[c]") DIVIDE_BY_4("%[d]")
+                       "ldr %[w], [%[twiddle]], #4\n" MULTIPLY("%[b]", "%[w]")
+                       "ldr %[w], [%[twiddle]], #4\n" MULTIPLY("%[c]", "%[w]")
+                       "ldr %[w], [%[twiddle]], #4\n" MULTIPLY("%[d]", "%[w]")
+                       DFT_4
+                       "str %[c], [%[points], %[span]]\n"
+                       "str %[t], [%[points], %[span2]]\n"
+                       "str %[a], [%[points], %[span3]]\n"
+                       "str %[d], [%[points]], #64\n"
+                       : [x] "+r"(x), [points] "+r"(points), [twiddle] "+r"(twiddle), POINTS, [w] "=&r"(w)
+                       : [factor] "r"(factor), [half] "r"(1 << 15), [quarter] "r"(1 << 14), SPAN(4 * QUARTER)
+                       : "memory");
 }
 
 void kws_fft_dsp(uint32_t* samples, int shift, uint32_t* points) {
@@ -99,6 +144,14 @@ void kws_fft_dsp(uint32_t* samples, int shift, uint32_t* points) {
   middle_stage(samples, 4);
   last_stage(samples, points);
 }
+
+static inline uint32_t multiply(uint32_t a, uint32_t b) {
+  const int32_t re = __smlsd((int16x2_t)a, (int16x2_t)b, 1 << 14), im = __smladx((int16x2_t)a, (int16x2_t)b, 1 << 14);
+  return KWS_PACK_HIGH((uint32_t)im << 1, re, 15);
+}
+
+// (a.low - b.high, a.high + b.low)
+static inline uint32_t add_exchanged(uint32_t a, uint32_t b) { return (uint32_t)__sasx((int16x2_t)a, (int16x2_t)b); }
 
 // The bins k and 256 - k of the plain FFT's split from points k and 256 - k. With p and q the halves of the two points
 // there, q conjugate, even = p + q and odd = (p - q) * twiddle, this holds q with its parts exchanged and the imaginary
@@ -116,12 +169,12 @@ void kws_bin_energies_dsp(uint32_t* points, int first) {
   uint32_t* high = points + HALF - first;
   for (; low <= high; ++low, --high) {
     const int32_t x = (int32_t)*low, mirrored = (int32_t)*high;
-    const int32_t negated = (int32_t)subtract(0, (uint32_t)mirrored);  // wraps at -32768, like the plain FFT's
+    const int32_t negated = __ssub16(0, mirrored);  // wraps at -32768, like the plain FFT's
     const uint32_t p = KWS_PACK_HIGH(__smlatb(x, 2 * 16383, 1 << 15), __smlabb(x, 2 * 16383, 1 << 15), 16);
     const int32_t q_re = __smlabb(mirrored, 2 * 16383, 1 << 15), minus_q_im = __smlatb(negated, -2 * 16383, (1 << 15) - 1);
     const uint32_t flipped = KWS_PACK_HIGH(q_re, minus_q_im, 16);
-    const uint32_t odd = multiply(add_j(p, flipped), *twiddle++);
-    const uint32_t flipped_even = add_j(flipped, p);
+    const uint32_t odd = multiply(add_exchanged(p, flipped), *twiddle++);
+    const uint32_t flipped_even = add_exchanged(flipped, p);
     const int16x2_t bin = __shsax((int16x2_t)odd, (int16x2_t)flipped_even);
     const int16x2_t mirrored_bin = __shsax((int16x2_t)flipped_even, (int16x2_t)odd);
     *low = (uint32_t)__smuad(bin, bin);
