@@ -12,8 +12,8 @@
 
 enum { HALF = KWS_FFT_SIZE / 2, QUARTER = HALF / 4, SAMPLE_WORDS = KWS_WINDOW_SAMPLES / 2 };
 
-// A butterfly is one piece of assembly: it has just the registers it needs, and no compiler finds that out. a, b, c, d are
-// its four points, t is scratch, half = 2^15 and quarter = 2^14 are rounding terms.
+// A loop over butterflies is one piece of assembly: there are just the registers it needs, and no compiler finds that out.
+// a, b, c, d are a butterfly's four points, t is scratch, half = 2^15 and quarter = 2^14 are rounding terms.
 
 // x / 4 as the plain FFT has it: (x * 8191 + 2^14) >> 15. Twice the factor and the half bring it into the upper halves.
 #define DIVIDE_BY_4(x)                        \
@@ -63,10 +63,9 @@ enum { HALF = KWS_FFT_SIZE / 2, QUARTER = HALF / 4, SAMPLE_WORDS = KWS_WINDOW_SA
 
 #define POINTS [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [t] "=&r"(t)
 
-// In a loop over butterflies one register holds both a factor, in its lower half, and what is left to count, in its upper
-// half.
+// One register holds both a factor, in its lower half, and the butterflies left to do, in its upper half.
 #define FACTOR_AND_COUNT(count) ((2 * 8191) | ((count) - 1) << 16)
-#define COUNT_ONE (1 << 16)
+#define COUNT_DOWN "subs %[factor], %[factor], #0x10000\nbpl 1b\n"
 
 // All twiddles are one: 32767, which changes nothing, because (32767 y + 2^14) >> 15 is y whenever -2^14 < y <= 2^14, and
 // here |y| < 2^13. The last samples of the FFT are zeros that nobody wrote.
@@ -75,41 +74,38 @@ static inline void stage_1(uint32_t* x, int shift) {
   const uint32_t* const last_with_4 = x + SAMPLE_WORDS - 3 * QUARTER;
   const uint32_t* const last = x + QUARTER;
   uint32_t a, b, c, d, t;
-  while (x < last_with_4)
-    __asm volatile(LOAD SHIFT_AND_DIVIDE_BY_4("%[a]") SHIFT_AND_DIVIDE_BY_4("%[b]") SHIFT_AND_DIVIDE_BY_4("%[c]")
-                       SHIFT_AND_DIVIDE_BY_4("%[d]") DFT_4 STORE_AND_ADVANCE
-                   : [x] "+r"(x), POINTS
-                   : [factor] "r"(factor), [one] "r"(1), SPAN(4 * QUARTER)
-                   : "memory");
-  while (x < last)
-    __asm volatile(LOAD SHIFT_AND_DIVIDE_BY_4("%[a]") SHIFT_AND_DIVIDE_BY_4("%[b]") SHIFT_AND_DIVIDE_BY_4("%[c]")
-                   "mov %[d], #0\n" DFT_4 STORE_AND_ADVANCE
-                   : [x] "+r"(x), POINTS
-                   : [factor] "r"(factor), [one] "r"(1), SPAN(4 * QUARTER)
-                   : "memory");
+  __asm volatile("1:\n" LOAD SHIFT_AND_DIVIDE_BY_4("%[a]") SHIFT_AND_DIVIDE_BY_4("%[b]") SHIFT_AND_DIVIDE_BY_4("%[c]")
+                     SHIFT_AND_DIVIDE_BY_4("%[d]") DFT_4 STORE_AND_ADVANCE "cmp %[x], %[last]\nbne 1b\n"
+                 : [x] "+r"(x), POINTS
+                 : [factor] "r"(factor), [one] "r"(1), [last] "r"(last_with_4), SPAN(4 * QUARTER)
+                 : "memory", "cc");
+  __asm volatile("1:\n" LOAD SHIFT_AND_DIVIDE_BY_4("%[a]") SHIFT_AND_DIVIDE_BY_4("%[b]") SHIFT_AND_DIVIDE_BY_4("%[c]")
+                 "mov %[d], #0\n" DFT_4 STORE_AND_ADVANCE "cmp %[x], %[last]\nbne 1b\n"
+                 : [x] "+r"(x), POINTS
+                 : [factor] "r"(factor), [one] "r"(1), [last] "r"(last), SPAN(4 * QUARTER)
+                 : "memory", "cc");
 }
 
 // Blocks of 4 * span words, `span` butterflies in each, all with the block's twiddles; the first block's are one.
 __attribute__((always_inline)) static inline void middle_stage(uint32_t* x, const int span) {
   const uint32_t* const end = x + HALF;
   const uint32_t* twiddle = kws_packed_twiddles + 3;
+  int32_t factor = FACTOR_AND_COUNT(span);
   uint32_t a, b, c, d, t;
-  for (int32_t factor = FACTOR_AND_COUNT(span); factor >= 0; factor -= COUNT_ONE)
-    __asm volatile(LOAD DIVIDE_BY_4("%[a]") DIVIDE_BY_4("%[b]") DIVIDE_BY_4("%[c]") DIVIDE_BY_4("%[d]") DFT_4
-                       STORE_AND_ADVANCE
-                   : [x] "+r"(x), POINTS
-                   : [factor] "r"(factor), [half] "r"(1 << 15), SPAN(4 * span)
-                   : "memory");
+  __asm volatile("1:\n" LOAD DIVIDE_BY_4("%[a]") DIVIDE_BY_4("%[b]") DIVIDE_BY_4("%[c]") DIVIDE_BY_4("%[d]") DFT_4
+                     STORE_AND_ADVANCE COUNT_DOWN
+                 : [x] "+r"(x), [factor] "+r"(factor), POINTS
+                 : [half] "r"(1 << 15), SPAN(4 * span)
+                 : "memory", "cc");
   for (x += 3 * span; x < end; x += 3 * span) {
     const uint32_t t1 = *twiddle++, t2 = *twiddle++, t3 = *twiddle++;
-    for (int32_t factor = FACTOR_AND_COUNT(span); factor >= 0; factor -= COUNT_ONE)
-      __asm volatile(LOAD DIVIDE_BY_4("%[a]") DIVIDE_BY_4("%[b]") MULTIPLY("%[b]", "%[t1]")
-                     DIVIDE_BY_4("%[c]") MULTIPLY("%[c]", "%[t2]") DIVIDE_BY_4("%[d]") MULTIPLY("%[d]", "%[t3]") DFT_4
-                         STORE_AND_ADVANCE
-                     : [x] "+r"(x), POINTS
-                     : [factor] "r"(factor), [half] "r"(1 << 15), [quarter] "r"(1 << 14), SPAN(4 * span),
-                       [t1] "r"(t1), [t2] "r"(t2), [t3] "r"(t3)
-                     : "memory");
+    factor = FACTOR_AND_COUNT(span);
+    __asm volatile("1:\n" LOAD DIVIDE_BY_4("%[a]") DIVIDE_BY_4("%[b]") MULTIPLY("%[b]", "%[t1]")
+                   DIVIDE_BY_4("%[c]") MULTIPLY("%[c]", "%[t2]") DIVIDE_BY_4("%[d]") MULTIPLY("%[d]", "%[t3]") DFT_4
+                       STORE_AND_ADVANCE COUNT_DOWN
+                   : [x] "+r"(x), [factor] "+r"(factor), POINTS
+                   : [half] "r"(1 << 15), [quarter] "r"(1 << 14), SPAN(4 * span), [t1] "r"(t1), [t2] "r"(t2), [t3] "r"(t3)
+                   : "memory", "cc");
   }
 }
 
@@ -117,25 +113,25 @@ __attribute__((always_inline)) static inline void middle_stage(uint32_t* x, cons
 // k + 128, k + 192, where k is g with its three base-4 digits in reverse order.
 static inline void last_stage(const uint32_t* x, uint32_t* points) {
   const uint32_t* twiddle = kws_packed_twiddles;
-  uint32_t a, b, c, d, t, w;
+  register uint32_t a __asm("r0"), b __asm("r1"), c __asm("r2"), d __asm("r3");  // LDM wants them in order
+  uint32_t t, w;
   for (int low = 0; low < 4; ++low, points -= 15)
-    for (int middle = 0; middle < 4; ++middle, points -= 60)
-      for (int32_t factor = FACTOR_AND_COUNT(4); factor >= 0; factor -= COUNT_ONE)
-        __asm volatile("ldr %[b], [%[x], #4]\n"
-                       "ldr %[c], [%[x], #8]\n"
-                       "ldr %[d], [%[x], #12]\n"
-                       "ldr %[a], [%[x]], #16\n" DIVIDE_BY_4("%[a]") DIVIDE_BY_4("%[b]") DIVIDE_BY_4("%[c]") DIVIDE_BY_4("%[d]")
-                       "ldr %[w], [%[twiddle]], #4\n" MULTIPLY("%[b]", "%[w]")
-                       "ldr %[w], [%[twiddle]], #4\n" MULTIPLY("%[c]", "%[w]")
-                       "ldr %[w], [%[twiddle]], #4\n" MULTIPLY("%[d]", "%[w]")
-                       DFT_4
-                       "str %[c], [%[points], %[span]]\n"
-                       "str %[t], [%[points], %[span2]]\n"
-                       "str %[a], [%[points], %[span3]]\n"
-                       "str %[d], [%[points]], #64\n"
-                       : [x] "+r"(x), [points] "+r"(points), [twiddle] "+r"(twiddle), POINTS, [w] "=&r"(w)
-                       : [factor] "r"(factor), [half] "r"(1 << 15), [quarter] "r"(1 << 14), SPAN(4 * QUARTER)
-                       : "memory");
+    for (int middle = 0; middle < 4; ++middle, points -= 60) {
+      int32_t factor = FACTOR_AND_COUNT(4);
+      __asm volatile("1: ldm %[x]!, {%[a], %[b], %[c], %[d]}\n"
+                     DIVIDE_BY_4("%[a]") DIVIDE_BY_4("%[b]") DIVIDE_BY_4("%[c]") DIVIDE_BY_4("%[d]")
+                     "ldr %[w], [%[twiddle]], #4\n" MULTIPLY("%[b]", "%[w]")
+                     "ldr %[w], [%[twiddle]], #4\n" MULTIPLY("%[c]", "%[w]")
+                     "ldr %[w], [%[twiddle]], #4\n" MULTIPLY("%[d]", "%[w]") DFT_4
+                     "str %[c], [%[points], %[span]]\n"
+                     "str %[t], [%[points], %[span2]]\n"
+                     "str %[a], [%[points], %[span3]]\n"
+                     "str %[d], [%[points]], #64\n" COUNT_DOWN
+                     : [x] "+r"(x), [points] "+r"(points), [twiddle] "+r"(twiddle), [factor] "+r"(factor), POINTS,
+                       [w] "=&r"(w)
+                     : [half] "r"(1 << 15), [quarter] "r"(1 << 14), SPAN(4 * QUARTER)
+                     : "memory", "cc");
+    }
 }
 
 void kws_fft_dsp(uint32_t* samples, int shift, uint32_t* points) {
