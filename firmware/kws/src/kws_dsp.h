@@ -29,9 +29,9 @@
     packed_;                                                                                               \
   })
 
-// Hides from the compiler where a pointer came from. Otherwise it turns one pointer with constant offsets into a base and
-// several indices, and runs out of registers.
-#define KWS_ONE_POINTER(pointer) __asm("" : "+r"(pointer))
+// Hides from the compiler where a value came from. A pointer stays one pointer that moves on (and doesn't become a base and
+// several indices), a constant stays in its register.
+#define KWS_KEEP(value) __asm("" : "+r"(value))
 
 // Absolute values; that of -32768 is -32768. (One piece, because SEL reads flags that SSUB16 leaves.)
 static inline uint32_t kws_packed_abs(uint32_t x) {

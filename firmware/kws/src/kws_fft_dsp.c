@@ -163,11 +163,16 @@ void kws_bin_energies_dsp(uint32_t* points, int first) {
   const uint32_t* twiddle = kws_packed_split_twiddles + first - 1;
   uint32_t* low = points + first;
   uint32_t* high = points + HALF - first;
+  int32_t factors = 2 * 16383 | -(2 * 16383) << 16;
+  KWS_KEEP(factors);
   for (; low <= high; ++low, --high) {
+    KWS_KEEP(low);
+    KWS_KEEP(high);
+    KWS_KEEP(twiddle);
     const int32_t x = (int32_t)*low, mirrored = (int32_t)*high;
     const int32_t negated = __ssub16(0, mirrored);  // wraps at -32768, like the plain FFT's
-    const uint32_t p = KWS_PACK_HIGH(__smlatb(x, 2 * 16383, 1 << 15), __smlabb(x, 2 * 16383, 1 << 15), 16);
-    const int32_t q_re = __smlabb(mirrored, 2 * 16383, 1 << 15), minus_q_im = __smlatb(negated, -2 * 16383, (1 << 15) - 1);
+    const uint32_t p = KWS_PACK_HIGH(__smlatb(x, factors, 1 << 15), __smlabb(x, factors, 1 << 15), 16);
+    const int32_t q_re = __smlabb(mirrored, factors, 1 << 15), minus_q_im = __smlatt(negated, factors, (1 << 15) - 1);
     const uint32_t flipped = KWS_PACK_HIGH(q_re, minus_q_im, 16);
     const uint32_t odd = multiply(add_exchanged(p, flipped), *twiddle++);
     const uint32_t flipped_even = add_exchanged(flipped, p);

@@ -61,31 +61,40 @@ static void mel_channels(const int16_t* samples, kws_frontend_scratch* scratch, 
 
 #endif
 
+// Products of 32-bit numbers are shifted so that the wanted bits are the upper word: a Cortex-M4 takes it as it is.
+static inline uint32_t upper_word(uint64_t x) { return (uint32_t)(x >> 32); }
+
 // --- noise reduction -------------------------------------------------------------------------------------------------
 
-// Subtracts a running estimate of the noise in each channel, but leaves at least KWS_NOISE_MIN_SIGNAL_Q14 of the signal.
-static void reduce_noise(uint32_t* estimates, uint32_t* energy) {
-  for (int i = 0; i < KWS_CHANNELS; ++i) {
-    const uint32_t smoothing = i & 1 ? KWS_NOISE_ODD_SMOOTHING_Q14 : KWS_NOISE_EVEN_SMOOTHING_Q14;
-    const uint32_t scaled = energy[i] << KWS_NOISE_SMOOTHING_BITS;
-    uint32_t estimate =
-        (uint32_t)(((uint64_t)scaled * smoothing + (uint64_t)estimates[i] * ((1u << 14) - smoothing)) >> 14);
-    estimates[i] = estimate;
-    if (estimate > scaled) estimate = scaled;
-    const uint32_t floor = (uint32_t)(((uint64_t)energy[i] * KWS_NOISE_MIN_SIGNAL_Q14) >> 14);
-    const uint32_t subtracted = (scaled - estimate) >> KWS_NOISE_SMOOTHING_BITS;
-    energy[i] = subtracted > floor ? subtracted : floor;
+#define UPPER_FROM_Q14(x) ((uint32_t)(x) << 18)  // upper_word(a * UPPER_FROM_Q14(b)) is (a * b) >> 14; b < 2^14
+
+// Subtracts a running estimate of the noise in a channel, but leaves at least KWS_NOISE_MIN_SIGNAL_Q14 of the signal.
+static inline uint32_t reduce_noise(uint32_t* estimate, uint32_t energy, uint32_t smoothing_q14) {
+  const uint32_t scaled = energy << KWS_NOISE_SMOOTHING_BITS;
+  uint32_t noise = upper_word((uint64_t)scaled * UPPER_FROM_Q14(smoothing_q14) +
+                              (uint64_t)*estimate * UPPER_FROM_Q14((1u << 14) - smoothing_q14));
+  *estimate = noise;
+  if (noise > scaled) noise = scaled;
+  const uint32_t floor = upper_word((uint64_t)energy * UPPER_FROM_Q14(KWS_NOISE_MIN_SIGNAL_Q14));
+  const uint32_t subtracted = (scaled - noise) >> KWS_NOISE_SMOOTHING_BITS;
+  return subtracted > floor ? subtracted : floor;
+}
+
+static void reduce_noises(uint32_t* estimates, uint32_t* energy) {
+  for (const uint32_t* const end = energy + KWS_CHANNELS; energy < end; energy += 2, estimates += 2) {
+    energy[0] = reduce_noise(&estimates[0], energy[0], KWS_NOISE_EVEN_SMOOTHING_Q14);
+    energy[1] = reduce_noise(&estimates[1], energy[1], KWS_NOISE_ODD_SMOOTHING_Q14);
   }
 }
 
 // --- PCAN: per-channel automatic gain --------------------------------------------------------------------------------
 
 // The gain, a falling function of the noise estimate, from a table of parabolas: one for each power of two.
-static uint32_t pcan_gain(uint32_t x) {
+static inline uint32_t pcan_gain(uint32_t x) {
   if (x <= 2) return (uint32_t)kws_pcan_small[x];
-  const int interval = kws_bit_length32(x);
-  const int16_t* parabola = kws_pcan_parabolas[interval - 2];
-  const int32_t fraction = (int32_t)((interval < 11 ? x << (11 - interval) : x >> (interval - 11)) & 0x3FF);
+  const int zeros = 32 - kws_bit_length32(x);
+  const int16_t* parabola = kws_pcan_parabolas[30 - zeros];
+  const int32_t fraction = (int32_t)(x << (zeros + 1) >> 22);  // the ten bits below the highest
   int32_t y = (parabola[2] * fraction) >> 5;
   y += parabola[1] * 32;
   y *= fraction;
@@ -94,35 +103,31 @@ static uint32_t pcan_gain(uint32_t x) {
 }
 
 // Soft compression: a parabola for small signal-to-noise ratios, a line above.
-static uint32_t pcan_shrink(uint32_t snr) {
+static inline uint32_t pcan_shrink(uint32_t snr) {
   if (snr < (2u << KWS_PCAN_SNR_BITS)) return (snr * snr) >> (2 + 2 * KWS_PCAN_SNR_BITS - KWS_PCAN_OUTPUT_BITS);
   return (snr >> (KWS_PCAN_SNR_BITS - KWS_PCAN_OUTPUT_BITS)) - (1u << KWS_PCAN_OUTPUT_BITS);
 }
 
-static void apply_pcan(const uint32_t* estimates, uint32_t* energy) {
-  for (int i = 0; i < KWS_CHANNELS; ++i)
-    energy[i] = pcan_shrink((uint32_t)(((uint64_t)energy[i] * pcan_gain(estimates[i])) >> KWS_PCAN_SNR_SHIFT));
+static inline uint32_t apply_pcan(uint32_t estimate, uint32_t energy) {
+  return pcan_shrink((uint32_t)(((uint64_t)energy * pcan_gain(estimate)) >> KWS_PCAN_SNR_SHIFT));
 }
 
 // --- logarithm -------------------------------------------------------------------------------------------------------
 
-// log2 of 1.f in Q16: f itself, plus a correction interpolated between 129 table entries.
-static uint32_t log2_fraction(uint32_t x, int integer) {
-  uint32_t fraction = x - (1u << integer);
-  fraction = integer < 16 ? fraction << (16 - integer) : fraction >> (integer - 16);
-  const uint32_t segment = fraction >> 9;
-  const int32_t low = kws_log2_correction[segment], high = kws_log2_correction[segment + 1];
-  return fraction + (uint32_t)(low + (((high - low) * (int32_t)(fraction & 0x1FF)) >> 16));
-}
-
-// ln(x) << KWS_LOG_SCALE_SHIFT.
-static uint16_t scaled_log(uint32_t x) {
+// ln(x) << KWS_LOG_SCALE_SHIFT. log2 of 1.f in Q16 is f itself, plus a correction interpolated between 129 table entries.
+// Then ln_q16 = (KWS_LN2_Q16 * log2_q16 + 2^15) >> 16 and the feature (ln_q16 * 2^KWS_LOG_SCALE_SHIFT + 2^15) >> 16, which
+// is one division, rounded down, of a sum.
+static inline uint16_t scaled_log(uint32_t x) {
   x <<= KWS_LOG_CORRECTION_BITS;
   if (x <= 1) return 0;
-  const int integer = kws_bit_length32(x) - 1;
-  const uint64_t log2_q16 = ((uint32_t)integer << 16) + log2_fraction(x, integer);
-  const uint64_t ln_q16 = (KWS_LN2_Q16 * log2_q16 + (1u << 15)) >> 16;
-  return (uint16_t)(((ln_q16 << KWS_LOG_SCALE_SHIFT) + (1u << 15)) >> 16);
+  const int zeros = 32 - kws_bit_length32(x);
+  const uint32_t fraction = x << zeros << 1 >> 16;  // the 16 bits below the highest
+  const uint16_t* correction = kws_log2_correction + (fraction >> 9);
+  const int32_t low = correction[0], high = correction[1];
+  const uint32_t log2_q16 = ((uint32_t)(31 - zeros) << 16) + fraction +
+                            (uint32_t)(low + (((high - low) * (int32_t)(fraction & 0x1FF)) >> 16));
+  const uint64_t rounding = (1u << 15) + (1u << (31 - KWS_LOG_SCALE_SHIFT));
+  return (uint16_t)upper_word(((uint64_t)log2_q16 * KWS_LN2_Q16 + rounding) << KWS_LOG_SCALE_SHIFT);
 }
 
 // --- the whole -------------------------------------------------------------------------------------------------------
@@ -133,9 +138,8 @@ static void compute_frame(kws_frontend* f, uint16_t* features) {
 #else
   mel_channels(f->window, &f->scratch, f->channels);
 #endif
-  reduce_noise(f->noise_estimate, f->channels);
-  apply_pcan(f->noise_estimate, f->channels);
-  for (int i = 0; i < KWS_CHANNELS; ++i) features[i] = scaled_log(f->channels[i]);
+  reduce_noises(f->noise_estimate, f->channels);
+  for (int i = 0; i < KWS_CHANNELS; ++i) features[i] = scaled_log(apply_pcan(f->noise_estimate[i], f->channels[i]));
 }
 
 kws_status kws_frontend_init(kws_frontend* frontend, uint16_t step_samples) {

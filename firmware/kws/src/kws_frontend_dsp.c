@@ -3,6 +3,8 @@
 
 #if KWS_DSP
 
+#include <stdbool.h>
+
 #include "kws_fft_dsp.h"
 #include "kws_frontend_dsp.h"
 #include "kws_math.h"
@@ -28,7 +30,12 @@ static int window_and_scale(const int16_t* samples, uint32_t* words) {
   uint32_t* front = words;
   uint32_t* back = words + WORDS;
   uint32_t loudest = 0;
-  while (front < back) {
+  while (front != back) {
+    KWS_KEEP(weight);
+    KWS_KEEP(samples);
+    KWS_KEEP(end);
+    KWS_KEEP(front);
+    KWS_KEEP(back);
     const int32_t outer = *weight++, inner = *weight++;
     end -= 2;
     const uint32_t first = kws_load_pair(samples), last = kws_load_pair(end);
@@ -44,32 +51,64 @@ static int window_and_scale(const int16_t* samples, uint32_t* words) {
   return shift;
 }
 
-// kws_sqrt64 for x < 2^48. The FPU's root is off by 2 at most; from there the remainder, which then fits 32 bits, leads
-// to the root with -root < remainder <= root: the nearest integer.
-static inline uint32_t nearest_root(uint64_t x) {
-  const float estimate = kws_sqrt_float((float)(uint32_t)(x >> 32) * 4294967296.0f + (float)(uint32_t)x);
-  int32_t root = (int32_t)(estimate + 0.5f);
-  int32_t remainder = (int32_t)((uint32_t)x - (uint32_t)root * (uint32_t)root);
+// From a root that is nearly right to the nearest one, and kws_sqrt64's exception.
+__attribute__((noinline)) static uint32_t correct_root(int32_t root, int32_t remainder) {
   while (remainder > root) remainder -= 2 * root++ + 1;
   while (remainder < 0 && remainder <= -root) remainder += 2 * root-- - 1;
-  return root == 0x10000 && remainder < 0 ? 0xFFFF : (uint32_t)root;  // kws_sqrt64's exception
+  return root == 0x10000 && remainder < 0 ? 0xFFFF : (uint32_t)root;
 }
 
-// The two weights of a bin add up to 2^KWS_FILTER_BITS, so the falling sum needs no weights of its own.
+// kws_sqrt64 for x < 2^48. The FPU's root is off by 2 at most, so the remainder fits 32 bits and tells the rest: the root
+// is the nearest integer when -root < remainder <= root.
+static inline uint32_t nearest_root(uint64_t x) {
+  const float all = kws_multiply_add_float((float)(uint32_t)x, (float)(uint32_t)(x >> 32), 4294967296.0f);
+  const int32_t root = (int32_t)(kws_sqrt_float(all) + 0.5f);
+  const int32_t remainder = (int32_t)((uint32_t)x - (uint32_t)root * (uint32_t)root);
+  const bool nearest = (uint32_t)(remainder + root - 1) < 2 * (uint32_t)root;
+  return __builtin_expect(nearest && root != 0x10000, 1) ? (uint32_t)root : correct_root(root, remainder);
+}
+
+// The two weights of a bin add up to 2^KWS_FILTER_BITS, so the falling sum needs no weights of its own. `one` is kept from
+// the compiler, which would do in three instructions what UMLAL does in one.
 static void mel_filter_bank(const uint32_t* bin_energy, int shift, uint32_t* channels) {
+  const uint16_t* start = kws_filter_start;
   const uint16_t* weight = kws_filter_rising;
-  const uint32_t* bin = bin_energy + kws_filter_start[0];
+  const uint32_t* bin = bin_energy + start[0];
+  const uint32_t* const first_full = bin_energy + start[1];
+  uint32_t one = 1 << KWS_FILTER_BITS;
+  KWS_KEEP(one);
   uint64_t rising = 0;
-  for (int band = 0; band <= KWS_CHANNELS; ++band) {
-    const uint32_t* const end = bin_energy + kws_filter_start[band + 1];
-    const uint64_t before = rising;
-    uint64_t sum = 0;
+  for (const uint16_t* const last = start + KWS_CHANNELS; start <= last; ++start) {
+    KWS_KEEP(start);
+    uint64_t falling = rising;
     rising = 0;
-    do {
-      rising += (uint64_t)*bin * *weight++;
-      sum += (uint64_t)*bin++ << KWS_FILTER_BITS;
-    } while (bin < end);
-    if (band > 0) *channels++ = nearest_root(before + sum - rising) >> shift;
+    switch (start[1] - start[0]) {
+#define KWS_BIN(n)                       \
+  case n:                                \
+    rising += (uint64_t)*bin * *weight++; \
+    falling += (uint64_t)*bin++ * one;    \
+    __attribute__((fallthrough))
+      KWS_BIN(15);
+      KWS_BIN(14);
+      KWS_BIN(13);
+      KWS_BIN(12);
+      KWS_BIN(11);
+      KWS_BIN(10);
+      KWS_BIN(9);
+      KWS_BIN(8);
+      KWS_BIN(7);
+      KWS_BIN(6);
+      KWS_BIN(5);
+      KWS_BIN(4);
+      KWS_BIN(3);
+      KWS_BIN(2);
+      KWS_BIN(1);
+      case 0:
+        break;
+      default:
+        __builtin_unreachable();
+    }
+    if (bin > first_full) *channels++ = nearest_root(falling - rising) >> shift;
   }
 }
 
