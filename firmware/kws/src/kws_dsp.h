@@ -75,6 +75,7 @@ static inline uint32_t kws_load_pair(const int16_t* from) {
 
 #else
 #define KWS_DSP 0
+#define KWS_KEEP(value) ((void)(value))
 #endif
 
 #endif

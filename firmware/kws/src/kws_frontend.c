@@ -66,24 +66,39 @@ static inline uint32_t upper_word(uint64_t x) { return (uint32_t)(x >> 32); }
 
 // --- noise reduction -------------------------------------------------------------------------------------------------
 
-#define UPPER_FROM_Q14(x) ((uint32_t)(x) << 18)  // upper_word(a * UPPER_FROM_Q14(b)) is (a * b) >> 14; b < 2^14
+// The weights of a new and an old value in a running mean, as upper_word wants them: (a * b_q14) >> 14 is
+// upper_word(a * (b_q14 << 18)).
+typedef struct {
+  uint32_t newest;
+  uint32_t before;
+} smoothing;
 
-// Subtracts a running estimate of the noise in a channel, but leaves at least KWS_NOISE_MIN_SIGNAL_Q14 of the signal.
-static inline uint32_t reduce_noise(uint32_t* estimate, uint32_t energy, uint32_t smoothing_q14) {
-  const uint32_t scaled = energy << KWS_NOISE_SMOOTHING_BITS;
-  uint32_t noise = upper_word((uint64_t)scaled * UPPER_FROM_Q14(smoothing_q14) +
-                              (uint64_t)*estimate * UPPER_FROM_Q14((1u << 14) - smoothing_q14));
+static inline smoothing smoothing_of(uint32_t newest_q14) {
+  smoothing s = {newest_q14 << 18, ((1u << 14) - newest_q14) << 18};
+  KWS_KEEP(s.newest);
+  KWS_KEEP(s.before);
+  return s;
+}
+
+// Subtracts a running estimate of the noise in a channel, but leaves at least min_signal of the signal.
+static inline void reduce_noise(uint32_t* estimate, uint32_t* energy, smoothing mean, uint32_t min_signal) {
+  const uint32_t scaled = *energy << KWS_NOISE_SMOOTHING_BITS;
+  const uint32_t noise = upper_word((uint64_t)scaled * mean.newest + (uint64_t)*estimate * mean.before);
+  const uint32_t subtracted = noise > scaled ? 0 : (scaled - noise) >> KWS_NOISE_SMOOTHING_BITS;
+  const uint32_t floor = upper_word((uint64_t)*energy * min_signal);
   *estimate = noise;
-  if (noise > scaled) noise = scaled;
-  const uint32_t floor = upper_word((uint64_t)energy * UPPER_FROM_Q14(KWS_NOISE_MIN_SIGNAL_Q14));
-  const uint32_t subtracted = (scaled - noise) >> KWS_NOISE_SMOOTHING_BITS;
-  return subtracted > floor ? subtracted : floor;
+  *energy = subtracted > floor ? subtracted : floor;
 }
 
 static void reduce_noises(uint32_t* estimates, uint32_t* energy) {
+  const smoothing even = smoothing_of(KWS_NOISE_EVEN_SMOOTHING_Q14), odd = smoothing_of(KWS_NOISE_ODD_SMOOTHING_Q14);
+  uint32_t min_signal = KWS_NOISE_MIN_SIGNAL_Q14 << 18;
+  KWS_KEEP(min_signal);
   for (const uint32_t* const end = energy + KWS_CHANNELS; energy < end; energy += 2, estimates += 2) {
-    energy[0] = reduce_noise(&estimates[0], energy[0], KWS_NOISE_EVEN_SMOOTHING_Q14);
-    energy[1] = reduce_noise(&estimates[1], energy[1], KWS_NOISE_ODD_SMOOTHING_Q14);
+    KWS_KEEP(energy);
+    KWS_KEEP(estimates);
+    reduce_noise(&estimates[0], &energy[0], even, min_signal);
+    reduce_noise(&estimates[1], &energy[1], odd, min_signal);
   }
 }
 
@@ -114,17 +129,16 @@ static inline uint32_t apply_pcan(uint32_t estimate, uint32_t energy) {
 
 // --- logarithm -------------------------------------------------------------------------------------------------------
 
-// ln(x) << KWS_LOG_SCALE_SHIFT. log2 of 1.f in Q16 is f itself, plus a correction interpolated between 129 table entries.
-// Then ln_q16 = (KWS_LN2_Q16 * log2_q16 + 2^15) >> 16 and the feature (ln_q16 * 2^KWS_LOG_SCALE_SHIFT + 2^15) >> 16, which
-// is one division, rounded down, of a sum.
+// ln(8 x) << KWS_LOG_SCALE_SHIFT for x < 2^29, 0 for 0. log2 of 1.f in Q16 is f itself, plus a correction interpolated
+// between 129 table entries. Then ln_q16 = (KWS_LN2_Q16 * log2_q16 + 2^15) >> 16, and the result is
+// (ln_q16 * 2^KWS_LOG_SCALE_SHIFT + 2^15) >> 16: two divisions, rounded down, that make one.
 static inline uint16_t scaled_log(uint32_t x) {
-  x <<= KWS_LOG_CORRECTION_BITS;
-  if (x <= 1) return 0;
-  const int zeros = 32 - kws_bit_length32(x);
-  const uint32_t fraction = x << zeros << 1 >> 16;  // the 16 bits below the highest
+  if (x == 0) return 0;
+  const int integer = kws_bit_length32(x) - 1;
+  const uint32_t fraction = x << (31 - integer) << 1 >> 16;  // the 16 bits below the highest
   const uint16_t* correction = kws_log2_correction + (fraction >> 9);
   const int32_t low = correction[0], high = correction[1];
-  const uint32_t log2_q16 = ((uint32_t)(31 - zeros) << 16) + fraction +
+  const uint32_t log2_q16 = ((uint32_t)(integer + KWS_LOG_CORRECTION_BITS) << 16) + fraction +
                             (uint32_t)(low + (((high - low) * (int32_t)(fraction & 0x1FF)) >> 16));
   const uint64_t rounding = (1u << 15) + (1u << (31 - KWS_LOG_SCALE_SHIFT));
   return (uint16_t)upper_word(((uint64_t)log2_q16 * KWS_LN2_Q16 + rounding) << KWS_LOG_SCALE_SHIFT);
