@@ -59,12 +59,26 @@ static inline float kws_multiply_add_float(float x, float a, float b) {
   return x;
 }
 
-// The square root to about one part in 2^23.
-static inline float kws_sqrt_float(float x) {
-  float root;
-  __asm("vsqrt.f32 %0, %1" : "=t"(root) : "t"(x));
+// The square root, good to about one part in 2^23, as an integer.
+static inline int32_t kws_sqrt_float(float x) {
+  int32_t root;
+  __asm("vsqrt.f32 %0, %1\n\tvcvtr.s32.f32 %0, %0" : "=t"(root) : "t"(x));
   return root;
 }
+
+// A 64-bit sum in two registers of the compiler's choice; += a * b in one instruction, even where a compiler sees that b is
+// a power of two.
+typedef struct {
+  uint32_t low;
+  uint32_t high;
+} kws_long;
+
+static inline kws_long kws_multiply_add_long(kws_long sum, uint32_t a, uint32_t b) {
+  __asm("umlal %0, %1, %2, %3" : "+r"(sum.low), "+r"(sum.high) : "r"(a), "r"(b));
+  return sum;
+}
+
+static inline uint64_t kws_long_value(kws_long x) { return (uint64_t)x.high << 32 | x.low; }
 
 // Two samples; on this machine they need not lie at an even word.
 static inline uint32_t kws_load_pair(const int16_t* from) {

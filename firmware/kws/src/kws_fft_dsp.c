@@ -63,9 +63,11 @@ enum { HALF = KWS_FFT_SIZE / 2, QUARTER = HALF / 4, SAMPLE_WORDS = KWS_WINDOW_SA
 
 #define POINTS [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [t] "=&r"(t)
 
-// One register holds both a factor, in its lower half, and the butterflies left to do, in its upper half.
-#define FACTOR_AND_COUNT(count) ((2 * 8191) | ((count) - 1) << 16)
-#define COUNT_DOWN "subs %[factor], %[factor], #0x10000\nbpl 1b\n"
+#define FOUR_TIMES(butterfly) butterfly butterfly butterfly butterfly
+
+// One register holds both a factor, in its lower half, and the rounds left to do, in its upper half.
+#define FACTOR_AND_ROUNDS(rounds) ((2 * 8191) | ((rounds) - 1) << 16)
+#define NEXT_ROUND "subs %[factor], %[factor], #0x10000\nbpl 1b\n"
 
 // All twiddles are one: 32767, which changes nothing, because (32767 y + 2^14) >> 15 is y whenever -2^14 < y <= 2^14, and
 // here |y| < 2^13. The last samples of the FFT are zeros that nobody wrote.
@@ -74,8 +76,9 @@ static inline void stage_1(uint32_t* x, int shift) {
   const uint32_t* const last_with_4 = x + SAMPLE_WORDS - 3 * QUARTER;
   const uint32_t* const last = x + QUARTER;
   uint32_t a, b, c, d, t;
-  __asm volatile("1:\n" LOAD SHIFT_AND_DIVIDE_BY_4("%[a]") SHIFT_AND_DIVIDE_BY_4("%[b]") SHIFT_AND_DIVIDE_BY_4("%[c]")
-                     SHIFT_AND_DIVIDE_BY_4("%[d]") DFT_4 STORE_AND_ADVANCE "cmp %[x], %[last]\nbne 1b\n"
+  __asm volatile("1:\n" FOUR_TIMES(LOAD SHIFT_AND_DIVIDE_BY_4("%[a]") SHIFT_AND_DIVIDE_BY_4("%[b]")
+                     SHIFT_AND_DIVIDE_BY_4("%[c]") SHIFT_AND_DIVIDE_BY_4("%[d]") DFT_4 STORE_AND_ADVANCE)
+                     "cmp %[x], %[last]\nbne 1b\n"
                  : [x] "+r"(x), POINTS
                  : [factor] "r"(factor), [one] "r"(1), [last] "r"(last_with_4), SPAN(4 * QUARTER)
                  : "memory", "cc");
@@ -86,23 +89,25 @@ static inline void stage_1(uint32_t* x, int shift) {
                  : "memory", "cc");
 }
 
-// Blocks of 4 * span words, `span` butterflies in each, all with the block's twiddles; the first block's are one.
+// Blocks of 4 * span words, `span` butterflies in each, all with the block's twiddles; the first block's are one. span: a
+// multiple of 4.
 __attribute__((always_inline)) static inline void middle_stage(uint32_t* x, const int span) {
   const uint32_t* const end = x + HALF;
   const uint32_t* twiddle = kws_packed_twiddles + 3;
-  int32_t factor = FACTOR_AND_COUNT(span);
+  int32_t factor = FACTOR_AND_ROUNDS(span);
   uint32_t a, b, c, d, t;
   __asm volatile("1:\n" LOAD DIVIDE_BY_4("%[a]") DIVIDE_BY_4("%[b]") DIVIDE_BY_4("%[c]") DIVIDE_BY_4("%[d]") DFT_4
-                     STORE_AND_ADVANCE COUNT_DOWN
+                     STORE_AND_ADVANCE NEXT_ROUND
                  : [x] "+r"(x), [factor] "+r"(factor), POINTS
                  : [half] "r"(1 << 15), SPAN(4 * span)
                  : "memory", "cc");
-  for (x += 3 * span; x < end; x += 3 * span) {
+  for (x += 3 * span; x != end; x += 3 * span) {
     const uint32_t t1 = *twiddle++, t2 = *twiddle++, t3 = *twiddle++;
-    factor = FACTOR_AND_COUNT(span);
-    __asm volatile("1:\n" LOAD DIVIDE_BY_4("%[a]") DIVIDE_BY_4("%[b]") MULTIPLY("%[b]", "%[t1]")
-                   DIVIDE_BY_4("%[c]") MULTIPLY("%[c]", "%[t2]") DIVIDE_BY_4("%[d]") MULTIPLY("%[d]", "%[t3]") DFT_4
-                       STORE_AND_ADVANCE COUNT_DOWN
+    factor = FACTOR_AND_ROUNDS(span / 4);
+    __asm volatile("1:\n" FOUR_TIMES(
+                       LOAD DIVIDE_BY_4("%[a]") DIVIDE_BY_4("%[b]") MULTIPLY("%[b]", "%[t1]") DIVIDE_BY_4("%[c]")
+                       MULTIPLY("%[c]", "%[t2]") DIVIDE_BY_4("%[d]") MULTIPLY("%[d]", "%[t3]") DFT_4 STORE_AND_ADVANCE)
+                       NEXT_ROUND
                    : [x] "+r"(x), [factor] "+r"(factor), POINTS
                    : [half] "r"(1 << 15), [quarter] "r"(1 << 14), SPAN(4 * span), [t1] "r"(t1), [t2] "r"(t2), [t3] "r"(t3)
                    : "memory", "cc");
@@ -115,23 +120,24 @@ static inline void last_stage(const uint32_t* x, uint32_t* points) {
   const uint32_t* twiddle = kws_packed_twiddles;
   register uint32_t a __asm("r0"), b __asm("r1"), c __asm("r2"), d __asm("r3");  // LDM wants them in order
   uint32_t t, w;
-  for (int low = 0; low < 4; ++low, points -= 15)
-    for (int middle = 0; middle < 4; ++middle, points -= 60) {
-      int32_t factor = FACTOR_AND_COUNT(4);
-      __asm volatile("1: ldm %[x]!, {%[a], %[b], %[c], %[d]}\n"
-                     DIVIDE_BY_4("%[a]") DIVIDE_BY_4("%[b]") DIVIDE_BY_4("%[c]") DIVIDE_BY_4("%[d]")
-                     "ldr %[w], [%[twiddle]], #4\n" MULTIPLY("%[b]", "%[w]")
-                     "ldr %[w], [%[twiddle]], #4\n" MULTIPLY("%[c]", "%[w]")
-                     "ldr %[w], [%[twiddle]], #4\n" MULTIPLY("%[d]", "%[w]") DFT_4
-                     "str %[c], [%[points], %[span]]\n"
-                     "str %[t], [%[points], %[span2]]\n"
-                     "str %[a], [%[points], %[span3]]\n"
-                     "str %[d], [%[points]], #64\n" COUNT_DOWN
-                     : [x] "+r"(x), [points] "+r"(points), [twiddle] "+r"(twiddle), [factor] "+r"(factor), POINTS,
-                       [w] "=&r"(w)
-                     : [half] "r"(1 << 15), [quarter] "r"(1 << 14), SPAN(4 * QUARTER)
-                     : "memory", "cc");
-    }
+  for (const uint32_t* const last = points + 4; points != last; points -= 15) {
+    int32_t factor = FACTOR_AND_ROUNDS(4);
+    __asm volatile("1:\n" FOUR_TIMES(
+                       "ldm %[x]!, {%[a], %[b], %[c], %[d]}\n"
+                       DIVIDE_BY_4("%[a]") DIVIDE_BY_4("%[b]") DIVIDE_BY_4("%[c]") DIVIDE_BY_4("%[d]")
+                       "ldr %[w], [%[twiddle]], #4\n" MULTIPLY("%[b]", "%[w]")
+                       "ldr %[w], [%[twiddle]], #4\n" MULTIPLY("%[c]", "%[w]")
+                       "ldr %[w], [%[twiddle]], #4\n" MULTIPLY("%[d]", "%[w]") DFT_4
+                       "str %[c], [%[points], %[span]]\n"
+                       "str %[t], [%[points], %[span2]]\n"
+                       "str %[a], [%[points], %[span3]]\n"
+                       "str %[d], [%[points]], #4 * 16\n")
+                   "sub %[points], %[points], #4 * 60\n" NEXT_ROUND
+                   : [x] "+r"(x), [points] "+r"(points), [twiddle] "+r"(twiddle), [factor] "+r"(factor), POINTS,
+                     [w] "=&r"(w)
+                   : [half] "r"(1 << 15), [quarter] "r"(1 << 14), SPAN(4 * QUARTER)
+                   : "memory", "cc");
+  }
 }
 
 void kws_fft_dsp(uint32_t* samples, int shift, uint32_t* points) {
@@ -159,28 +165,34 @@ static inline uint32_t add_exchanged(uint32_t a, uint32_t b) { return (uint32_t)
 //   bin 256 - k   = (odd.im - even.im, even.re - odd.re) / 2, parts exchanged, which is all one to the energy
 // Halving rounds down without losing the carry, as in the plain FFT. No sum of two halves overflows. And -q.im rounds
 // up where q.im rounds down, so its rounding term is 2^15 - 1.
+static inline void split_pair(uint32_t* low, uint32_t* high, uint32_t twiddle, int32_t factors) {
+  const int32_t x = (int32_t)*low, mirrored = (int32_t)*high;
+  const int32_t negated = __ssub16(0, mirrored);  // wraps at -32768, like the plain FFT's
+  const uint32_t p = KWS_PACK_HIGH(__smlatb(x, factors, 1 << 15), __smlabb(x, factors, 1 << 15), 16);
+  const int32_t q_re = __smlabb(mirrored, factors, 1 << 15), minus_q_im = __smlatt(negated, factors, (1 << 15) - 1);
+  const uint32_t flipped = KWS_PACK_HIGH(q_re, minus_q_im, 16);
+  const uint32_t odd = multiply(add_exchanged(p, flipped), twiddle);
+  const uint32_t flipped_even = add_exchanged(flipped, p);
+  const int16x2_t bin = __shsax((int16x2_t)odd, (int16x2_t)flipped_even);
+  const int16x2_t mirrored_bin = __shsax((int16x2_t)flipped_even, (int16x2_t)odd);
+  *low = (uint32_t)__smuad(bin, bin);
+  *high = (uint32_t)__smuad(mirrored_bin, mirrored_bin);
+}
+
 void kws_bin_energies_dsp(uint32_t* points, int first) {
   const uint32_t* twiddle = kws_packed_split_twiddles + first - 1;
   uint32_t* low = points + first;
   uint32_t* high = points + HALF - first;
-  int32_t factors = 2 * 16383 | -(2 * 16383) << 16;
+  int32_t factors = 2 * 16383 | -(2 * 16383) * (1 << 16);  // x / 2 is (x * 16383 + 2^14) >> 15
   KWS_KEEP(factors);
-  for (; low <= high; ++low, --high) {
-    KWS_KEEP(low);
-    KWS_KEEP(high);
-    KWS_KEEP(twiddle);
-    const int32_t x = (int32_t)*low, mirrored = (int32_t)*high;
-    const int32_t negated = __ssub16(0, mirrored);  // wraps at -32768, like the plain FFT's
-    const uint32_t p = KWS_PACK_HIGH(__smlatb(x, factors, 1 << 15), __smlabb(x, factors, 1 << 15), 16);
-    const int32_t q_re = __smlabb(mirrored, factors, 1 << 15), minus_q_im = __smlatt(negated, factors, (1 << 15) - 1);
-    const uint32_t flipped = KWS_PACK_HIGH(q_re, minus_q_im, 16);
-    const uint32_t odd = multiply(add_exchanged(p, flipped), *twiddle++);
-    const uint32_t flipped_even = add_exchanged(flipped, p);
-    const int16x2_t bin = __shsax((int16x2_t)odd, (int16x2_t)flipped_even);
-    const int16x2_t mirrored_bin = __shsax((int16x2_t)flipped_even, (int16x2_t)odd);
-    *low = (uint32_t)__smuad(bin, bin);
-    *high = (uint32_t)__smuad(mirrored_bin, mirrored_bin);
-  }
+  while (low < high)
+    for (int unrolled = 0; unrolled < 2; ++unrolled) {
+      KWS_KEEP(low);
+      KWS_KEEP(high);
+      KWS_KEEP(twiddle);
+      split_pair(low++, high--, *twiddle++, factors);
+    }
+  if (low == high) split_pair(low, high, *twiddle, factors);
 }
 
 #endif

@@ -31,20 +31,21 @@ static int window_and_scale(const int16_t* samples, uint32_t* words) {
   uint32_t* back = words + WORDS;
   uint32_t loudest = 0;
   while (front != back) {
-    KWS_KEEP(weight);
-    KWS_KEEP(samples);
-    KWS_KEEP(end);
-    KWS_KEEP(front);
-    KWS_KEEP(back);
-    const int32_t outer = *weight++, inner = *weight++;
-    end -= 2;
-    const uint32_t first = kws_load_pair(samples), last = kws_load_pair(end);
-    samples += 2;
-    const uint32_t first_windowed = KWS_PACK_LOW(kws_weigh_low(outer, first), kws_weigh_high(inner, first), 16);
-    const uint32_t last_windowed = KWS_PACK_LOW(kws_weigh_low(inner, last), kws_weigh_high(outer, last), 16);
-    *front++ = first_windowed;
-    *--back = last_windowed;
-    loudest |= kws_packed_abs(first_windowed) | kws_packed_abs(last_windowed);
+    for (int unrolled = 0; unrolled < 2; ++unrolled) {
+      KWS_KEEP(weight);
+      KWS_KEEP(samples);
+      KWS_KEEP(end);
+      KWS_KEEP(front);
+      KWS_KEEP(back);
+      const int32_t outer = *weight++, inner = *weight++;
+      const uint32_t first = kws_load_pair(samples), last = kws_load_pair(end -= 2);
+      samples += 2;
+      const uint32_t first_windowed = KWS_PACK_LOW(kws_weigh_low(outer, first), kws_weigh_high(inner, first), 16);
+      const uint32_t last_windowed = KWS_PACK_LOW(kws_weigh_low(inner, last), kws_weigh_high(outer, last), 16);
+      *front++ = first_windowed;
+      *--back = last_windowed;
+      loudest |= kws_packed_abs(first_windowed) | kws_packed_abs(last_windowed);
+    }
   }
   const int shift = 15 - kws_bit_length32((loudest | loudest >> 16) & 0x7FFF);
   if (shift > 0 && (loudest & 0x80008000)) drop_overflowing(words);
@@ -62,31 +63,28 @@ __attribute__((noinline)) static uint32_t correct_root(int32_t root, int32_t rem
 // is the nearest integer when -root < remainder <= root.
 static inline uint32_t nearest_root(uint64_t x) {
   const float all = kws_multiply_add_float((float)(uint32_t)x, (float)(uint32_t)(x >> 32), 4294967296.0f);
-  const int32_t root = (int32_t)(kws_sqrt_float(all) + 0.5f);
+  const int32_t root = kws_sqrt_float(all);
   const int32_t remainder = (int32_t)((uint32_t)x - (uint32_t)root * (uint32_t)root);
   const bool nearest = (uint32_t)(remainder + root - 1) < 2 * (uint32_t)root;
   return __builtin_expect(nearest && root != 0x10000, 1) ? (uint32_t)root : correct_root(root, remainder);
 }
 
-// The two weights of a bin add up to 2^KWS_FILTER_BITS, so the falling sum needs no weights of its own. `one` is kept from
-// the compiler, which would do in three instructions what UMLAL does in one.
+// The two weights of a bin add up to 2^KWS_FILTER_BITS, so the falling sum needs no weights of its own.
 static void mel_filter_bank(const uint32_t* bin_energy, int shift, uint32_t* channels) {
   const uint16_t* start = kws_filter_start;
   const uint16_t* weight = kws_filter_rising;
   const uint32_t* bin = bin_energy + start[0];
   const uint32_t* const first_full = bin_energy + start[1];
-  uint32_t one = 1 << KWS_FILTER_BITS;
-  KWS_KEEP(one);
-  uint64_t rising = 0;
+  kws_long rising = {0, 0};
   for (const uint16_t* const last = start + KWS_CHANNELS; start <= last; ++start) {
     KWS_KEEP(start);
-    uint64_t falling = rising;
-    rising = 0;
+    kws_long falling = rising;
+    rising = (kws_long){0, 0};
     switch (start[1] - start[0]) {
-#define KWS_BIN(n)                       \
-  case n:                                \
-    rising += (uint64_t)*bin * *weight++; \
-    falling += (uint64_t)*bin++ * one;    \
+#define KWS_BIN(n)                                               \
+  case n:                                                         \
+    rising = kws_multiply_add_long(rising, *bin, *weight++);      \
+    falling = kws_multiply_add_long(falling, *bin++, 1 << KWS_FILTER_BITS); \
     __attribute__((fallthrough))
       KWS_BIN(15);
       KWS_BIN(14);
@@ -108,7 +106,7 @@ static void mel_filter_bank(const uint32_t* bin_energy, int shift, uint32_t* cha
       default:
         __builtin_unreachable();
     }
-    if (bin > first_full) *channels++ = nearest_root(falling - rising) >> shift;
+    if (bin > first_full) *channels++ = nearest_root(kws_long_value(falling) - kws_long_value(rising)) >> shift;
   }
 }
 
