@@ -66,19 +66,22 @@ static inline int32_t kws_sqrt_float(float x) {
   return root;
 }
 
-// A 64-bit sum in two registers of the compiler's choice; += a * b in one instruction, even where a compiler sees that b is
-// a power of two.
+// A 64-bit number in two registers of the compiler's choice.
 typedef struct {
   uint32_t low;
   uint32_t high;
 } kws_long;
 
+// sum + a * b
 static inline kws_long kws_multiply_add_long(kws_long sum, uint32_t a, uint32_t b) {
   __asm("umlal %0, %1, %2, %3" : "+r"(sum.low), "+r"(sum.high) : "r"(a), "r"(b));
   return sum;
 }
 
-static inline uint64_t kws_long_value(kws_long x) { return (uint64_t)x.high << 32 | x.low; }
+static inline kws_long kws_subtract_long(kws_long a, kws_long b) {
+  __asm("subs %0, %0, %2\n\tsbc %1, %1, %3" : "+&r"(a.low), "+r"(a.high) : "r"(b.low), "r"(b.high) : "cc");
+  return a;
+}
 
 // Two samples; on this machine they need not lie at an even word.
 static inline uint32_t kws_load_pair(const int16_t* from) {

@@ -14,7 +14,7 @@ enum { WORDS = KWS_WINDOW_SAMPLES / 2 };
 
 // A -32768 does not count as loud (see the plain version), so it may overflow in the shift; then nothing is left of it.
 // That takes full scale in the middle of the window and at most half of it elsewhere.
-static void drop_overflowing(uint32_t* words) {
+__attribute__((noinline)) static void drop_overflowing(uint32_t* words) {
   for (uint32_t* word = words; word < words + WORDS; ++word) {
     if ((*word & 0xFFFF) == 0x8000) *word &= 0xFFFF0000;
     if (*word >> 16 == 0x8000) *word &= 0xFFFF;
@@ -61,30 +61,32 @@ __attribute__((noinline)) static uint32_t correct_root(int32_t root, int32_t rem
 
 // kws_sqrt64 for x < 2^48. The FPU's root is off by 2 at most, so the remainder fits 32 bits and tells the rest: the root
 // is the nearest integer when -root < remainder <= root.
-static inline uint32_t nearest_root(uint64_t x) {
-  const float all = kws_multiply_add_float((float)(uint32_t)x, (float)(uint32_t)(x >> 32), 4294967296.0f);
+static inline uint32_t nearest_root(kws_long x) {
+  const float all = kws_multiply_add_float((float)x.low, (float)x.high, 4294967296.0f);
   const int32_t root = kws_sqrt_float(all);
-  const int32_t remainder = (int32_t)((uint32_t)x - (uint32_t)root * (uint32_t)root);
+  const int32_t remainder = (int32_t)(x.low - (uint32_t)root * (uint32_t)root);
   const bool nearest = (uint32_t)(remainder + root - 1) < 2 * (uint32_t)root;
   return __builtin_expect(nearest && root != 0x10000, 1) ? (uint32_t)root : correct_root(root, remainder);
 }
 
-// The two weights of a bin add up to 2^KWS_FILTER_BITS, so the falling sum needs no weights of its own.
-static void mel_filter_bank(const uint32_t* bin_energy, int shift, uint32_t* channels) {
-  const uint16_t* start = kws_filter_start;
+// The two weights of a bin add up to 2^KWS_FILTER_BITS, so the falling sum needs no weights of its own: it takes the whole
+// energy, and the rising sum is subtracted in the end. The first band of bins only rises.
+static void mel_filter_bank(const uint32_t* bin, int shift, uint32_t* channels) {
+  const uint32_t* const channels_end = channels + KWS_CHANNELS;
+  const uint8_t* width = kws_filter_width;
   const uint16_t* weight = kws_filter_rising;
-  const uint32_t* bin = bin_energy + start[0];
-  const uint32_t* const first_full = bin_energy + start[1];
+  uint32_t one = 1 << KWS_FILTER_BITS;
+  KWS_KEEP(one);
   kws_long rising = {0, 0};
-  for (const uint16_t* const last = start + KWS_CHANNELS; start <= last; ++start) {
-    KWS_KEEP(start);
+  for (int n = *width++; n > 0; --n) rising = kws_multiply_add_long(rising, *bin++, *weight++);
+  do {
     kws_long falling = rising;
     rising = (kws_long){0, 0};
-    switch (start[1] - start[0]) {
-#define KWS_BIN(n)                                               \
-  case n:                                                         \
-    rising = kws_multiply_add_long(rising, *bin, *weight++);      \
-    falling = kws_multiply_add_long(falling, *bin++, 1 << KWS_FILTER_BITS); \
+    switch (*width++) {
+#define KWS_BIN(n)                                            \
+  case n:                                                      \
+    rising = kws_multiply_add_long(rising, *bin, *weight++);   \
+    falling = kws_multiply_add_long(falling, *bin++, one);     \
     __attribute__((fallthrough))
       KWS_BIN(15);
       KWS_BIN(14);
@@ -106,15 +108,15 @@ static void mel_filter_bank(const uint32_t* bin_energy, int shift, uint32_t* cha
       default:
         __builtin_unreachable();
     }
-    if (bin > first_full) *channels++ = nearest_root(kws_long_value(falling) - kws_long_value(rising)) >> shift;
-  }
+    *channels++ = nearest_root(kws_subtract_long(falling, rising)) >> shift;
+  } while (channels != channels_end);
 }
 
 void kws_mel_channels_dsp(const int16_t* samples, kws_frontend_scratch* scratch, uint32_t* channels) {
   const int shift = window_and_scale(samples, scratch->samples.words);
   kws_fft_dsp(scratch->samples.words, shift, scratch->spectrum.words);
-  kws_bin_energies_dsp(scratch->spectrum.words, kws_filter_start[0]);
-  mel_filter_bank(scratch->spectrum.words, shift, channels);
+  kws_bin_energies_dsp(scratch->spectrum.words, KWS_FILTER_FIRST_BIN);
+  mel_filter_bank(scratch->spectrum.words + KWS_FILTER_FIRST_BIN, shift, channels);
 }
 
 #endif

@@ -10,6 +10,7 @@
 #define KWS_MAX_FEATURE 1286
 #define KWS_WINDOW_BITS 12
 #define KWS_FILTER_BITS 12
+#define KWS_FILTER_FIRST_BIN 5
 #define KWS_NOISE_SMOOTHING_BITS 10
 #define KWS_PCAN_SNR_BITS 12
 #define KWS_PCAN_OUTPUT_BITS 6
@@ -25,6 +26,7 @@ extern const int16_t kws_window[KWS_WINDOW_SAMPLES];
 extern const kws_complex16 kws_twiddles[KWS_FFT_SIZE / 2];
 extern const kws_complex16 kws_split_twiddles[KWS_FFT_SIZE / 4];
 extern const uint16_t kws_filter_start[KWS_CHANNELS + 2];
+extern const uint8_t kws_filter_width[KWS_CHANNELS + 1];
 extern const uint16_t kws_filter_rising[236];
 extern const uint16_t kws_filter_falling[236];
 extern const int16_t kws_pcan_small[3];
