@@ -53,10 +53,11 @@ static void mel_filter_bank(const kws_complex16* bins, int shift, uint32_t* ener
   }
 }
 
-static void mel_channels(const int16_t* samples, kws_frontend_scratch* scratch, uint32_t* channels) {
+static uint32_t* mel_channels(const int16_t* samples, kws_frontend_scratch* scratch) {
   const int shift = window_and_scale(samples, scratch->samples.samples);
   kws_fft_real(scratch->samples.samples, scratch->spectrum.points, scratch->samples.bins);
-  mel_filter_bank(scratch->samples.bins, shift, channels);
+  mel_filter_bank(scratch->samples.bins, shift, scratch->spectrum.channels);
+  return scratch->spectrum.channels;
 }
 
 #endif
@@ -89,6 +90,8 @@ static inline void reduce_noise(uint32_t* estimate, uint32_t* energy, smoothing 
   *estimate = noise;
   *energy = subtracted > floor ? subtracted : floor;
 }
+
+_Static_assert(KWS_CHANNELS % 2 == 0, "channels come in pairs, an even and an odd one");
 
 static void reduce_noises(uint32_t* estimates, uint32_t* energy) {
   const smoothing even = smoothing_of(KWS_NOISE_EVEN_SMOOTHING_Q14), odd = smoothing_of(KWS_NOISE_ODD_SMOOTHING_Q14);
@@ -148,12 +151,12 @@ static inline uint16_t scaled_log(uint32_t x) {
 
 static void compute_frame(kws_frontend* f, uint16_t* features) {
 #if KWS_DSP
-  kws_mel_channels_dsp(f->window, &f->scratch, f->channels);
+  uint32_t* const channels = kws_mel_channels_dsp(f->window, &f->scratch);
 #else
-  mel_channels(f->window, &f->scratch, f->channels);
+  uint32_t* const channels = mel_channels(f->window, &f->scratch);
 #endif
-  reduce_noises(f->noise_estimate, f->channels);
-  for (int i = 0; i < KWS_CHANNELS; ++i) features[i] = scaled_log(apply_pcan(f->noise_estimate[i], f->channels[i]));
+  reduce_noises(f->noise_estimate, channels);
+  for (int i = 0; i < KWS_CHANNELS; ++i) features[i] = scaled_log(apply_pcan(f->noise_estimate[i], channels[i]));
 }
 
 kws_status kws_frontend_init(kws_frontend* frontend, uint16_t step_samples) {

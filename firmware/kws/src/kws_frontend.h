@@ -15,8 +15,8 @@
 #include "kws_fft.h"
 #include "kws_status.h"
 
-// One frame's scratch; nothing is carried over in it. The bins take the place of the samples they came from. `words` is
-// how the packed version sees the same memory.
+// One frame's scratch; nothing is carried over in it. The bins take the place of the samples they came from, and the
+// channels whichever half is free. `words` is how the packed version sees the same memory.
 typedef struct {
   union {
     int16_t samples[KWS_FFT_SIZE];
@@ -26,6 +26,7 @@ typedef struct {
   union {
     kws_complex16 points[KWS_FFT_SIZE / 2];
     uint32_t words[KWS_FFT_SIZE / 2];
+    uint32_t channels[KWS_CHANNELS];
   } spectrum;
 } kws_frontend_scratch;
 
@@ -34,7 +35,6 @@ typedef struct {
   uint16_t filled_samples;                 // how much of `window` holds audio
   int16_t window[KWS_WINDOW_SAMPLES];      // the last samples heard, oldest first
   uint32_t noise_estimate[KWS_CHANNELS];   // running mean of each channel, << KWS_NOISE_SMOOTHING_BITS
-  uint32_t channels[KWS_CHANNELS];         // scratch, too
   kws_frontend_scratch scratch;
 } kws_frontend;
 

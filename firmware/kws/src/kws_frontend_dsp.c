@@ -3,14 +3,14 @@
 
 #if KWS_DSP
 
-#include <stdbool.h>
-
 #include "kws_fft_dsp.h"
 #include "kws_frontend_dsp.h"
 #include "kws_math.h"
+#include "kws_root_dsp.h"
 #include "kws_tables.h"
 
 enum { WORDS = KWS_WINDOW_SAMPLES / 2 };
+_Static_assert(WORDS % 4 == 0, "the loop over the window takes two words from either end at a time");
 
 // A -32768 does not count as loud (see the plain version), so it may overflow in the shift; then nothing is left of it.
 // That takes full scale in the middle of the window and at most half of it elsewhere.
@@ -52,23 +52,6 @@ static int window_and_scale(const int16_t* samples, uint32_t* words) {
   return shift;
 }
 
-// From a root that is nearly right to the nearest one, and kws_sqrt64's exception.
-__attribute__((noinline)) static uint32_t correct_root(int32_t root, int32_t remainder) {
-  while (remainder > root) remainder -= 2 * root++ + 1;
-  while (remainder < 0 && remainder <= -root) remainder += 2 * root-- - 1;
-  return root == 0x10000 && remainder < 0 ? 0xFFFF : (uint32_t)root;
-}
-
-// kws_sqrt64 for x < 2^48. The FPU's root is off by 2 at most, so the remainder fits 32 bits and tells the rest: the root
-// is the nearest integer when -root < remainder <= root.
-static inline uint32_t nearest_root(kws_long x) {
-  const float all = kws_multiply_add_float((float)x.low, (float)x.high, 4294967296.0f);
-  const int32_t root = kws_sqrt_float(all);
-  const int32_t remainder = (int32_t)(x.low - (uint32_t)root * (uint32_t)root);
-  const bool nearest = (uint32_t)(remainder + root - 1) < 2 * (uint32_t)root;
-  return __builtin_expect(nearest && root != 0x10000, 1) ? (uint32_t)root : correct_root(root, remainder);
-}
-
 // The two weights of a bin add up to 2^KWS_FILTER_BITS, so the falling sum needs no weights of its own: it takes the whole
 // energy, and the rising sum is subtracted in the end. The first band of bins only rises.
 static void mel_filter_bank(const uint32_t* bin, int shift, uint32_t* channels) {
@@ -108,15 +91,18 @@ static void mel_filter_bank(const uint32_t* bin, int shift, uint32_t* channels) 
       default:
         __builtin_unreachable();
     }
-    *channels++ = nearest_root(kws_subtract_long(falling, rising)) >> shift;
+    *channels++ = kws_nearest_root(kws_subtract_long(falling, rising)) >> shift;
   } while (channels != channels_end);
 }
 
-void kws_mel_channels_dsp(const int16_t* samples, kws_frontend_scratch* scratch, uint32_t* channels) {
-  const int shift = window_and_scale(samples, scratch->samples.words);
-  kws_fft_dsp(scratch->samples.words, shift, scratch->spectrum.words);
-  kws_bin_energies_dsp(scratch->spectrum.words, KWS_FILTER_FIRST_BIN);
-  mel_filter_bank(scratch->spectrum.words + KWS_FILTER_FIRST_BIN, shift, channels);
+uint32_t* kws_mel_channels_dsp(const int16_t* samples, kws_frontend_scratch* scratch) {
+  uint32_t* const words = scratch->samples.words;
+  uint32_t* const points = scratch->spectrum.words;
+  const int shift = window_and_scale(samples, words);
+  kws_fft_dsp(words, shift, points);
+  kws_bin_energies_dsp(points, KWS_FILTER_FIRST_BIN);
+  mel_filter_bank(points + KWS_FILTER_FIRST_BIN, shift, words);  // the samples are no longer needed
+  return words;
 }
 
 #endif

@@ -4,7 +4,8 @@
 
 #include "kws_frontend.h"
 
-// One frame's mel channels, before the noise reduction. samples: KWS_WINDOW_SAMPLES. channels: KWS_CHANNELS.
-void kws_mel_channels_dsp(const int16_t* samples, kws_frontend_scratch* scratch, uint32_t* channels);
+// One frame's KWS_CHANNELS mel channels, before the noise reduction, somewhere in the scratch. samples:
+// KWS_WINDOW_SAMPLES.
+uint32_t* kws_mel_channels_dsp(const int16_t* samples, kws_frontend_scratch* scratch);
 
 #endif
