@@ -155,7 +155,8 @@ def frontend_sources()->dict: # file name -> text
               ('uint32_t', 'kws_packed_twiddles[3 * KWS_FFT_SIZE / 8]', packed_fft), ('uint32_t', 'kws_packed_split_twiddles[KWS_FFT_SIZE / 4]', packed_split),
               ('char* const', 'kws_labels[KWS_LABELS]', [f'"{label}"' for label in LABELS])]
     q14 = {name: int(value*(1 << 14)) for name, value in (('EVEN_SMOOTHING', EVEN_SMOOTHING), ('ODD_SMOOTHING', ODD_SMOOTHING), ('MIN_SIGNAL', MIN_SIGNAL))}
-    defines = dict(MAX_FEATURE=MAX_FEATURE, WINDOW_BITS=WINDOW_BITS, FILTER_BITS=FILTER_BITS, FILTER_FIRST_BIN=starts[0], NOISE_SMOOTHING_BITS=NOISE_BITS, PCAN_SNR_BITS=PCAN_SNR_BITS, PCAN_OUTPUT_BITS=PCAN_OUTPUT_BITS,
+    defines = dict(MAX_FEATURE=MAX_FEATURE, WINDOW_BITS=WINDOW_BITS, FILTER_BITS=FILTER_BITS, FILTER_FIRST_BIN=starts[0], FILTER_MAX_WIDTH=max(np.diff(starts)),
+                   NOISE_SMOOTHING_BITS=NOISE_BITS, PCAN_SNR_BITS=PCAN_SNR_BITS, PCAN_OUTPUT_BITS=PCAN_OUTPUT_BITS,
                    PCAN_SNR_SHIFT=PCAN_GAIN_BITS - LOG_CORRECTION_BITS - PCAN_SNR_BITS, LOG_SCALE_SHIFT=LOG_SCALE_SHIFT,
                    LOG_CORRECTION_BITS=LOG_CORRECTION_BITS, LN2_Q16='45426u') | {f'NOISE_{name}_Q14': f'{value}u' for name, value in q14.items()}
     header = '\n'.join([*(f'#define KWS_{k} {v}' for k, v in defines.items()), '', *(f'extern const {t} {n};' for t, n, _ in arrays)])

@@ -11,7 +11,7 @@ from kws_nb import protocol_emulated
 from kws_nb.board import build_firmware
 from kws_nb.core import CLIP_SAMPLES, N_CHANNELS, SAMPLE_RATE, STEP_SAMPLES, WINDOW_SAMPLES, firmware_dir
 from kws_nb.data import load_data
-from kws_nb.features import frontend_integers, twiddle_tables, window_table
+from kws_nb.features import FILTER_BITS, filter_tables, frontend_integers, twiddle_tables, window_table
 
 TOOLCHAINS = ["clang", pytest.param("gcc", marks=pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no arm-none-eabi-gcc"))]
 LOUD, QUIET = 32767, -32768
@@ -180,6 +180,12 @@ def test_chunks(front_end, chunks):
 @pytest.mark.parametrize("step", [1, 2, 63, 160, 253])
 def test_steps(front_end, step):
     check(front_end, np.random.default_rng(4).integers(-3000, 3000, 600 if step < 3 else 4000), step=step, chunks=(160, 37))
+
+
+def test_what_the_fast_tables_take_for_granted():
+    _, rising, falling = filter_tables()
+    assert set(np.add(rising, falling)) == {1 << FILTER_BITS}
+    np.testing.assert_array_equal(window_table(), window_table()[::-1])
 
 
 # What one frame may take, start-up, and bytes: 3 % above what was measured.

@@ -1,11 +1,12 @@
 // The Cortex-M4's packed 16-bit arithmetic. KWS_DSP says whether there is any, and whether the fast kernels (*_dsp.c)
-// take the place of the plain ones; -DKWS_PLAIN_C keeps the plain ones on every machine.
+// take the place of the plain ones; -DKWS_PLAIN_C keeps the plain ones on every machine. Without optimisation a
+// compiler has no registers left for the loops in assembly, so there it is the plain ones, too.
 //
 // A packed word holds two int16: `low` in bits 0..15, `high` in bits 16..31; of a complex number the real part is low.
 #ifndef KWS_DSP_H_
 #define KWS_DSP_H_
 
-#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP) && !defined(KWS_PLAIN_C)
+#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP) && defined(__OPTIMIZE__) && !defined(KWS_PLAIN_C)
 #define KWS_DSP 1
 
 #include <arm_acle.h>
@@ -29,8 +30,8 @@
     packed_;                                                                                               \
   })
 
-// Hides from the compiler where a value came from. A pointer stays one pointer that moves on (and doesn't become a base and
-// several indices), a constant stays in its register.
+// Hides from the compiler where a value came from. A pointer stays one pointer that moves on (and doesn't become a base
+// and several indices), a constant stays in its register.
 #define KWS_KEEP(value) __asm("" : "+r"(value))
 
 // Absolute values; that of -32768 is -32768. (One piece, because SEL reads flags that SSUB16 leaves.)

@@ -1,7 +1,7 @@
 // kws_fft.c with packed arithmetic, and every rounding as there. The sums are those of packed int16, which wrap alike.
 //
-// The points stay where they are: stage 1 joins points 64 words apart, stage 2 those 16 apart, then 4, then 1. So stage 1
-// reads the samples in their natural order and a butterfly's twiddle depends on its block alone; only the last stage
+// The points stay where they are: stage 1 joins points 64 words apart, stage 2 those 16 apart, then 4, then 1. So
+// stage 1 reads the samples in their natural order and a butterfly's twiddle depends on its block alone; only the last stage
 // puts its results in order.
 #include "kws_dsp.h"
 
@@ -12,8 +12,8 @@
 
 enum { HALF = KWS_FFT_SIZE / 2, QUARTER = HALF / 4, SAMPLE_WORDS = KWS_WINDOW_SAMPLES / 2 };
 
-// A loop over butterflies is one piece of assembly: there are just the registers it needs, and no compiler finds that out.
-// a, b, c, d are a butterfly's four points, t is scratch, half = 2^15 and quarter = 2^14 are rounding terms.
+// A loop over butterflies is one piece of assembly: there are just the registers it needs, and no compiler finds that
+// out. a, b, c, d are a butterfly's four points, t is scratch, half = 2^15 and quarter = 2^14 are rounding terms.
 
 // x / 4 as the plain FFT has it: (x * 8191 + 2^14) >> 15. Twice the factor and the half bring it into the upper halves.
 #define DIVIDE_BY_4(x)                        \
@@ -29,32 +29,32 @@ enum { HALF = KWS_FFT_SIZE / 2, QUARTER = HALF / 4, SAMPLE_WORDS = KWS_WINDOW_SA
   "asr %[t], %[t], #1\n"                     \
   "pkhbt " x ", %[t], " x ", lsl #15\n"
 
-#define MULTIPLY(x, twiddle)                          \
-  "smlsd %[t], " x ", " twiddle ", %[quarter]\n"      \
-  "smladx " x ", " x ", " twiddle ", %[quarter]\n"    \
-  "lsl " x ", " x ", #1\n"                            \
+#define MULTIPLY(x, twiddle)                       \
+  "smlsd %[t], " x ", " twiddle ", %[quarter]\n"   \
+  "smladx " x ", " x ", " twiddle ", %[quarter]\n" \
+  "lsl " x ", " x ", #1\n"                         \
   "pkhtb " x ", " x ", %[t], asr #15\n"
 
 // The length-4 DFT; its results are, in this order, in d, c, t, a.
-#define DFT_4                           \
-  "sadd16 %[t], %[a], %[c]\n"           \
-  "ssub16 %[a], %[a], %[c]\n"           \
-  "sadd16 %[c], %[b], %[d]\n"           \
-  "ssub16 %[b], %[b], %[d]\n"           \
-  "sadd16 %[d], %[t], %[c]\n"           \
-  "ssub16 %[t], %[t], %[c]\n"           \
+#define DFT_4                            \
+  "sadd16 %[t], %[a], %[c]\n"            \
+  "ssub16 %[a], %[a], %[c]\n"            \
+  "sadd16 %[c], %[b], %[d]\n"            \
+  "ssub16 %[b], %[b], %[d]\n"            \
+  "sadd16 %[d], %[t], %[c]\n"            \
+  "ssub16 %[t], %[t], %[c]\n"            \
   "ssax %[c], %[a], %[b]\n" /* a - jb */ \
   "sasx %[a], %[a], %[b]\n" /* a + jb */
 
 // In place: points `span` bytes apart.
-#define LOAD                        \
-  "ldr %[a], [%[x]]\n"              \
-  "ldr %[b], [%[x], %[span]]\n"     \
+#define LOAD                     \
+  "ldr %[a], [%[x]]\n"           \
+  "ldr %[b], [%[x], %[span]]\n"  \
   "ldr %[c], [%[x], %[span2]]\n" \
   "ldr %[d], [%[x], %[span3]]\n"
 
-#define STORE_AND_ADVANCE           \
-  "str %[c], [%[x], %[span]]\n"     \
+#define STORE_AND_ADVANCE        \
+  "str %[c], [%[x], %[span]]\n"  \
   "str %[t], [%[x], %[span2]]\n" \
   "str %[a], [%[x], %[span3]]\n" \
   "str %[d], [%[x]], #4\n"
@@ -69,8 +69,8 @@ enum { HALF = KWS_FFT_SIZE / 2, QUARTER = HALF / 4, SAMPLE_WORDS = KWS_WINDOW_SA
 #define FACTOR_AND_ROUNDS(rounds) ((2 * 8191) | ((rounds) - 1) << 16)
 #define NEXT_ROUND "subs %[factor], %[factor], #0x10000\nbpl 1b\n"
 
-// All twiddles are one: 32767, which changes nothing, because (32767 y + 2^14) >> 15 is y whenever -2^14 < y <= 2^14, and
-// here |y| < 2^13. The last samples of the FFT are zeros that nobody wrote.
+// All twiddles are one: 32767, which changes nothing, because (32767 y + 2^14) >> 15 is y whenever -2^14 < y <= 2^14,
+// and here |y| < 2^13. The last samples of the FFT are zeros that nobody wrote.
 static inline void stage_1(uint32_t* x, int shift) {
   const int32_t factor = (2 * 8191) << (shift + 1);
   const uint32_t* const last_with_4 = x + SAMPLE_WORDS - 3 * QUARTER;
@@ -79,18 +79,18 @@ static inline void stage_1(uint32_t* x, int shift) {
   __asm volatile("1:\n" FOUR_TIMES(LOAD SHIFT_AND_DIVIDE_BY_4("%[a]") SHIFT_AND_DIVIDE_BY_4("%[b]")
                      SHIFT_AND_DIVIDE_BY_4("%[c]") SHIFT_AND_DIVIDE_BY_4("%[d]") DFT_4 STORE_AND_ADVANCE)
                      "cmp %[x], %[last]\nbne 1b\n"
-                 : [x] "+r"(x), POINTS
+                 : [x] "+&r"(x), POINTS
                  : [factor] "r"(factor), [one] "r"(1), [last] "r"(last_with_4), SPAN(4 * QUARTER)
                  : "memory", "cc");
   __asm volatile("1:\n" LOAD SHIFT_AND_DIVIDE_BY_4("%[a]") SHIFT_AND_DIVIDE_BY_4("%[b]") SHIFT_AND_DIVIDE_BY_4("%[c]")
                  "mov %[d], #0\n" DFT_4 STORE_AND_ADVANCE "cmp %[x], %[last]\nbne 1b\n"
-                 : [x] "+r"(x), POINTS
+                 : [x] "+&r"(x), POINTS
                  : [factor] "r"(factor), [one] "r"(1), [last] "r"(last), SPAN(4 * QUARTER)
                  : "memory", "cc");
 }
 
-// Blocks of 4 * span words, `span` butterflies in each, all with the block's twiddles; the first block's are one. span: a
-// multiple of 4.
+// Blocks of 4 * span words, `span` butterflies in each, all with the block's twiddles; the first block's are one.
+// span: a multiple of 4.
 __attribute__((always_inline)) static inline void middle_stage(uint32_t* x, const int span) {
   const uint32_t* const end = x + HALF;
   const uint32_t* twiddle = kws_packed_twiddles + 3;
@@ -98,7 +98,7 @@ __attribute__((always_inline)) static inline void middle_stage(uint32_t* x, cons
   uint32_t a, b, c, d, t;
   __asm volatile("1:\n" LOAD DIVIDE_BY_4("%[a]") DIVIDE_BY_4("%[b]") DIVIDE_BY_4("%[c]") DIVIDE_BY_4("%[d]") DFT_4
                      STORE_AND_ADVANCE NEXT_ROUND
-                 : [x] "+r"(x), [factor] "+r"(factor), POINTS
+                 : [x] "+&r"(x), [factor] "+&r"(factor), POINTS
                  : [half] "r"(1 << 15), SPAN(4 * span)
                  : "memory", "cc");
   for (x += 3 * span; x != end; x += 3 * span) {
@@ -108,14 +108,15 @@ __attribute__((always_inline)) static inline void middle_stage(uint32_t* x, cons
                        LOAD DIVIDE_BY_4("%[a]") DIVIDE_BY_4("%[b]") MULTIPLY("%[b]", "%[t1]") DIVIDE_BY_4("%[c]")
                        MULTIPLY("%[c]", "%[t2]") DIVIDE_BY_4("%[d]") MULTIPLY("%[d]", "%[t3]") DFT_4 STORE_AND_ADVANCE)
                        NEXT_ROUND
-                   : [x] "+r"(x), [factor] "+r"(factor), POINTS
-                   : [half] "r"(1 << 15), [quarter] "r"(1 << 14), SPAN(4 * span), [t1] "r"(t1), [t2] "r"(t2), [t3] "r"(t3)
+                   : [x] "+&r"(x), [factor] "+&r"(factor), POINTS
+                   : [half] "r"(1 << 15), [quarter] "r"(1 << 14), [t1] "r"(t1), [t2] "r"(t2),
+                     [t3] "r"(t3), SPAN(4 * span)
                    : "memory", "cc");
   }
 }
 
-// Four words in a row are a butterfly's points, with twiddles of its own. The results of butterfly g are points k, k + 64,
-// k + 128, k + 192, where k is g with its three base-4 digits in reverse order.
+// Four words in a row are a butterfly's points, with twiddles of its own. The results of butterfly g are points k + 0,
+// k + 64, k + 128 and k + 192, where k is g with its three base-4 digits in reverse order.
 static inline void last_stage(const uint32_t* x, uint32_t* points) {
   const uint32_t* twiddle = kws_packed_twiddles;
   register uint32_t a __asm("r0"), b __asm("r1"), c __asm("r2"), d __asm("r3");  // LDM wants them in order
@@ -133,7 +134,7 @@ static inline void last_stage(const uint32_t* x, uint32_t* points) {
                        "str %[a], [%[points], %[span3]]\n"
                        "str %[d], [%[points]], #4 * 16\n")
                    "sub %[points], %[points], #4 * 60\n" NEXT_ROUND
-                   : [x] "+r"(x), [points] "+r"(points), [twiddle] "+r"(twiddle), [factor] "+r"(factor), POINTS,
+                   : [x] "+&r"(x), [points] "+&r"(points), [twiddle] "+&r"(twiddle), [factor] "+&r"(factor), POINTS,
                      [w] "=&r"(w)
                    : [half] "r"(1 << 15), [quarter] "r"(1 << 14), SPAN(4 * QUARTER)
                    : "memory", "cc");

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 // samples: KWS_FFT_SIZE / 2 words, of which the first KWS_WINDOW_SAMPLES / 2 hold two samples each; used as scratch.
-// shift: 0..15, by which each sample is to be shifted left first; no sample may overflow by it. points: KWS_FFT_SIZE / 2
-// words, the complex spectrum before the split.
+// shift: 0..15, by which each sample is to be shifted left first; no sample may overflow by it. points: KWS_FFT_SIZE /
+// 2 words, the complex spectrum before the split.
 void kws_fft_dsp(uint32_t* samples, int shift, uint32_t* points);
 
 // Splits the spectrum and replaces points[k] by the energy of bin k, for first <= k <= 256 - first. first: 1..128.

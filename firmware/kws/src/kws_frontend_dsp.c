@@ -9,8 +9,10 @@
 #include "kws_root_dsp.h"
 #include "kws_tables.h"
 
-enum { WORDS = KWS_WINDOW_SAMPLES / 2 };
+enum { WORDS = KWS_WINDOW_SAMPLES / 2, MOST_BINS = 15 };
+
 _Static_assert(WORDS % 4 == 0, "the loop over the window takes two words from either end at a time");
+_Static_assert(KWS_FILTER_MAX_WIDTH <= MOST_BINS, "mel_filter_bank has a case for each width");
 
 // A -32768 does not count as loud (see the plain version), so it may overflow in the shift; then nothing is left of it.
 // That takes full scale in the middle of the window and at most half of it elsewhere.
@@ -52,8 +54,8 @@ static int window_and_scale(const int16_t* samples, uint32_t* words) {
   return shift;
 }
 
-// The two weights of a bin add up to 2^KWS_FILTER_BITS, so the falling sum needs no weights of its own: it takes the whole
-// energy, and the rising sum is subtracted in the end. The first band of bins only rises.
+// The two weights of a bin add up to 2^KWS_FILTER_BITS, so the falling sum needs no weights of its own: it takes the
+// whole energy, and the rising sum is subtracted in the end. The first band of bins only rises.
 static void mel_filter_bank(const uint32_t* bin, int shift, uint32_t* channels) {
   const uint32_t* const channels_end = channels + KWS_CHANNELS;
   const uint8_t* width = kws_filter_width;
@@ -66,10 +68,10 @@ static void mel_filter_bank(const uint32_t* bin, int shift, uint32_t* channels) 
     kws_long falling = rising;
     rising = (kws_long){0, 0};
     switch (*width++) {
-#define KWS_BIN(n)                                            \
-  case n:                                                      \
-    rising = kws_multiply_add_long(rising, *bin, *weight++);   \
-    falling = kws_multiply_add_long(falling, *bin++, one);     \
+#define KWS_BIN(n)                                           \
+  case n:                                                    \
+    rising = kws_multiply_add_long(rising, *bin, *weight++); \
+    falling = kws_multiply_add_long(falling, *bin++, one);   \
     __attribute__((fallthrough))
       KWS_BIN(15);
       KWS_BIN(14);

@@ -14,8 +14,8 @@ __attribute__((noinline)) static uint32_t kws_correct_root(int32_t root, int32_t
   return root == 0x10000 && remainder < 0 ? 0xFFFF : (uint32_t)root;
 }
 
-// kws_sqrt64(x) for x < 2^48. The FPU's root is off by a few at most, so the remainder fits 32 bits and tells the rest: the
-// root is the nearest integer when -root < remainder <= root.
+// kws_sqrt64(x) for x < 2^48. The FPU's root is off by a few at most, so the remainder fits 32 bits and tells the rest:
+// the root is the nearest integer when -root < remainder <= root.
 static inline uint32_t kws_nearest_root(kws_long x) {
   const float all = kws_multiply_add_float((float)x.low, (float)x.high, 4294967296.0f);
   const int32_t root = kws_sqrt_float(all);
