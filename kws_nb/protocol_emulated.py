@@ -96,7 +96,7 @@ class Machine:
             if offset == 8: self.serial_out.append(value & 0xFF)
         def audio_read(offset): return len(self.audio) if offset == 0 else self.audio.popleft() & 0xFFFFFFFF if offset == 4 and self.audio else 0
         def light_write(offset, value): self.light = bool(value)
-        devices = {_SERIAL: (serial_read, serial_write), _TIMER: (lambda offset: self.cycles*1_000_000//CLOCK_HZ & 0xFFFFFFFF, None),
+        devices = {_SERIAL: (serial_read, serial_write), _TIMER: (lambda offset: (self.cycles if offset == 4 else self.cycles*1_000_000//CLOCK_HZ) & 0xFFFFFFFF, None),
                    _AUDIO: (audio_read, None), _LIGHT: (lambda offset: int(self.light), light_write)}
         def make(read, write):
             return (lambda uc, offset, size, _: read(offset)), (lambda uc, offset, size, value, _: write and write(offset, value))
