@@ -39,6 +39,10 @@ def test_protocol():
     run_program(compile_program("test_protocol", [C_TESTS / "test_protocol.c", *core_units()]))
 
 
+def test_ring():
+    run_program(compile_program("test_ring", [C_TESTS / "test_ring.c", CORE / "kws_ring.c"]))
+
+
 class Reference:
     "TensorFlow Lite Micro's RecognizeCommands, told again in Python; what it says about silence is left out."
 
@@ -119,7 +123,7 @@ def test_recognizer_refuses_settings_out_of_range():
     assert recognize(["set 0 0 0 1", "set 1 0 0 0", "set 1 0 0 65", "set 65535 65535 255 64"]) == ["refused"] * 3
 
 
-FUZZED = ("kws_protocol.c", "kws_line.c", "kws_recognizer.c", "kws_tables.c")
+FUZZED = ("kws_protocol.c", "kws_line.c", "kws_report.c", "kws_recognizer.c", "kws_tables.c")
 CORPUS = sorted((C_TESTS / "corpus").iterdir())
 
 

@@ -181,6 +181,15 @@ static void test_report(void) {
   free(b);
 }
 
+static void test_overrun(void) {
+  board* b = start();
+  b->length = 0;
+  b->spotter.samples_heard = 5000;
+  kws_protocol_overrun(&b->protocol, 123);
+  CHECK(contains(b->said, "m-kws-overrun,0,123*") && b->spotter.samples_heard == 0);
+  free(b);
+}
+
 // Whatever comes before: after one % the board is itself again.
 static void test_noise(void) {
   board* b = start();
@@ -225,6 +234,7 @@ int main(void) {
   test_settings();
   test_bench();
   test_report();
+  test_overrun();
   test_noise();
   test_chunks();
   return failures;

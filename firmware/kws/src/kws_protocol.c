@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "kws_line.h"
-#include "kws_tables.h"
 
 enum { INPUT_BYTES = KWS_FRAMES * KWS_CHANNELS, PRINT_BYTES = 8, DEFAULT_WARMUPS = 10 };
 
@@ -11,7 +10,7 @@ enum { INPUT_BYTES = KWS_FRAMES * KWS_CHANNELS, PRINT_BYTES = 8, DEFAULT_WARMUPS
 
 static void send(kws_protocol* p, kws_line* line) {
   kws_line_end(line);
-  p->write(p->clock.context, line->text, line->length);
+  p->reporter.write(p->reporter.context, line->text, line->length);
 }
 
 static void send_text(kws_protocol* p, const char* text) {
@@ -36,28 +35,6 @@ static void send_error(kws_protocol* p, const char* error, const char* about) {
   send(p, &line);
 }
 
-static void start_numbered(kws_protocol* p, kws_line* line, kws_line_kind kind, const char* name) {
-  kws_line_text(line, "m-kws-");
-  kws_line_text(line, name);
-  kws_line_char(line, ',');
-  kws_line_unsigned(line, p->sequence[kind]++);
-}
-
-static void put_field(kws_line* line, uint32_t value) {
-  kws_line_char(line, ',');
-  kws_line_unsigned(line, value);
-}
-
-static void put_text_field(kws_line* line, const char* text) {
-  kws_line_char(line, ',');
-  kws_line_text(line, text);
-}
-
-static void send_checked(kws_protocol* p, kws_line* line) {
-  kws_line_crc(line);
-  send(p, line);
-}
-
 static void send_timestamp(kws_protocol* p) { send_text_number(p, "m-lap-us-", p->clock.now_us(p->clock.context)); }
 
 static void send_results(kws_protocol* p) {
@@ -72,32 +49,7 @@ static void send_results(kws_protocol* p) {
 }
 
 static void send_settings(kws_protocol* p) {
-  const kws_recognizer_settings* settings = &p->recognizer->settings;
-  kws_line line = {0};
-  start_numbered(p, &line, KWS_LINE_SETTINGS, "settings");
-  put_text_field(&line, p->listening ? "on" : "off");
-  put_field(&line, p->spotter->hop_frames);
-  put_field(&line, settings->threshold);
-  put_field(&line, settings->window_ms);
-  put_field(&line, settings->suppression_ms);
-  put_field(&line, settings->minimum_count);
-  send_checked(p, &line);
-}
-
-static void put_spread(kws_line* line, const kws_spread* spread) {
-  put_field(line, spread->min);
-  put_field(line, spread->max);
-  put_field(line, spread->mean);
-}
-
-static void send_stage(kws_protocol* p, const char* stage, uint32_t runs, const kws_stage_times* times) {
-  kws_line line = {0};
-  start_numbered(p, &line, KWS_LINE_BENCH, "bench");
-  put_text_field(&line, stage);
-  put_field(&line, runs);
-  put_spread(&line, &times->us);
-  put_spread(&line, &times->cycles);
-  send_checked(p, &line);
+  kws_report_settings(&p->reporter, p->listening, p->spotter->hop_frames, &p->recognizer->settings);
 }
 
 // --- reading arguments -----------------------------------------------------------------------------------------------
@@ -279,13 +231,12 @@ static const char* run_stream(kws_protocol* p, const char* argument) {
 }
 
 static const char* run_bench(kws_protocol* p, const char* argument) {
-  static const char* const names[KWS_STAGES] = {"preprocessing", "inference", "postprocessing"};
   kws_stage_times times[KWS_STAGES];
   uint32_t runs;
   if (!parse_number(argument, 1, UINT16_MAX, &runs)) return "bench takes 1 to 65535 runs";
   if (kws_bench_run(p->spotter, p->recognizer, &p->clock, runs, times, p->scores) != KWS_OK) return "The bench failed";
   start_afresh(p);
-  for (int stage = 0; stage < KWS_STAGES; ++stage) send_stage(p, names[stage], runs, &times[stage]);
+  for (int i = 0; i < KWS_STAGES; ++i) kws_report_stage(&p->reporter, (kws_stage)i, runs, &times[i]);
   return NULL;
 }
 
@@ -406,8 +357,8 @@ static void finish_command(kws_protocol* p) {
 
 void kws_protocol_init(kws_protocol* protocol, kws_spotter* spotter, kws_recognizer* recognizer, kws_write_fn write,
                        kws_clock clock) {
-  *protocol = (kws_protocol){
-      .spotter = spotter, .recognizer = recognizer, .write = write, .clock = clock, .listening = true};
+  *protocol = (kws_protocol){.spotter = spotter, .recognizer = recognizer, .clock = clock, .listening = true};
+  kws_report_init(&protocol->reporter, write, clock.context);
   for (int i = 0; i < KWS_LABELS; ++i) protocol->scores[i] = INT8_MIN;
   send_text(protocol, "m-timestamp-mode-performance");
   send_timestamp(protocol);
@@ -433,25 +384,16 @@ void kws_protocol_receive(kws_protocol* protocol, const uint8_t* bytes, size_t n
   }
 }
 
+void kws_protocol_overrun(kws_protocol* protocol, uint32_t lost_samples) {
+  kws_report_overrun(&protocol->reporter, lost_samples);
+  start_afresh(protocol);
+}
+
 bool kws_protocol_report(kws_protocol* protocol, const kws_prediction* prediction, kws_detection* detection) {
   kws_protocol* p = protocol;
-  kws_line line = {0};
-  start_numbered(p, &line, KWS_LINE_HEARD, "heard");
-  put_field(&line, prediction->sample);
-  put_text_field(&line, kws_labels[prediction->label]);
-  for (int i = 0; i < KWS_LABELS; ++i) {
-    p->scores[i] = prediction->scores[i];
-    kws_line_char(&line, ',');
-    kws_line_signed(&line, prediction->scores[i]);
-  }
-  send_checked(p, &line);
-
+  for (int i = 0; i < KWS_LABELS; ++i) p->scores[i] = prediction->scores[i];
+  kws_report_heard(&p->reporter, prediction);
   if (!kws_recognizer_process(p->recognizer, prediction, detection)) return false;
-  line = (kws_line){0};
-  start_numbered(p, &line, KWS_LINE_DETECTED, "detected");
-  put_field(&line, detection->sample);
-  put_text_field(&line, kws_labels[detection->label]);
-  put_field(&line, detection->score);
-  send_checked(p, &line);
+  kws_report_detected(&p->reporter, detection);
   return true;
 }
