@@ -3,7 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test lab firmware docs readme export check clean
+.PHONY: demo test lab firmware docs readme export outputs check clean
+
+# Figures as plotly draws them, and as a picture for pages that run no JavaScript.
+export PLOTLY_RENDERER ?= plotly_mimetype+notebook_connected+png
 
 demo: $(INSTALLED)
 	$(BIN)/kws-nb demo
@@ -29,6 +32,10 @@ export: $(INSTALLED)
 	$(BIN)/nbdev_clean
 	$(BIN)/kws-nb headers
 
+outputs: $(INSTALLED)
+	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace $(or $(NOTEBOOK),nbs/*.ipynb)
+	$(BIN)/nbdev_clean
+
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 
@@ -37,7 +44,7 @@ $(INSTALLED): constraints.txt settings.ini setup.py
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python has no venv module. On Debian: apt-get install python3.11-venv"; exit 1; }
 	$(BIN)/pip install --disable-pip-version-check --progress-bar on --constraint constraints.txt setuptools wheel cffi
 	$(BIN)/pip install --disable-pip-version-check --progress-bar on --constraint constraints.txt --no-build-isolation --editable '.[convert,dev]'
-	@if [ -d .git ]; then $(BIN)/nbdev_install_hooks; fi
+	@if [ -d .git ]; then git config core.hooksPath .githooks && git config merge.nbdev-merge.driver '$(BIN)/nbdev_merge %O %A %B %P'; fi
 	@touch $@
 
 clean:

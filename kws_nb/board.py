@@ -39,7 +39,7 @@ def _explain_link_error(text):
 # %% ../nbs/05a_board.ipynb #629920bf
 def reference_model()->Path:
     "The trained int8 model that comes with `kws_nb`."
-    return (checkout()/'data/models' if checkout() else Path(str(files('kws_nb')))/'models')/'tinyconv.tflite'
+    return models_dir()/'tinyconv.tflite'
 
 def build_firmware(model=None,          # int8 .tflite, default `reference_model`
                    toolchain='clang',   # or 'gcc'

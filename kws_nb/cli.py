@@ -13,7 +13,7 @@ from typing import Annotated, List
 from .core import *
 
 # %% ../nbs/08b_cli.ipynb #5ba1f25d
-app = typer.Typer(help='Keyword spotting on microcontrollers, with or without one.', no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(help='Keyword spotting on microcontrollers, with or without one.', no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 @app.command()
 def demo():

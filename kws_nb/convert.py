@@ -10,7 +10,7 @@ __all__ = ['ENGINES', 'export_onnx', 'export_saved_model', 'convert_tflite', 'Co
 # %% ../nbs/05_deployment.ipynb #6e13ffa9
 import contextlib, io, logging, os, re, warnings
 import numpy as np
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from .core import *

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['SAMPLE_RATE', 'CLIP_SAMPLES', 'WINDOW_MS', 'STEP_MS', 'WINDOW_SAMPLES', 'STEP_SAMPLES', 'N_CHANNELS', 'N_FRAMES',
            'FEATURE_SCALE', 'LABELS', 'KEYWORDS', 'SMOOTHING', 'MICROPHONE_SETTLING_MS', 'MICROPHONE_GAIN',
-           'CORE_SOURCES', 'GENERATED', 'KwsError', 'checkout', 'firmware_dir', 'build_dir', 'data_dir', 'atomic_path',
-           'write_json', 'host_compiler', 'sources_hash', 'compile_core', 'core_library', 'c_core', 'config_header',
-           'Claim']
+           'CORE_SOURCES', 'GENERATED', 'KwsError', 'checkout', 'firmware_dir', 'build_dir', 'data_dir', 'models_dir',
+           'atomic_path', 'write_json', 'progress_bar', 'host_compiler', 'sources_hash', 'compile_core', 'core_library',
+           'c_core', 'config_header', 'Claim']
 
 # %% ../nbs/01_introduction.ipynb #a556bbe0
 import hashlib, json, os, re, shutil, subprocess, sys, tempfile
@@ -54,6 +54,10 @@ def data_dir()->Path: # in a clone `data`
     "Where downloads, caches, recordings and models go."
     return checkout()/'data' if checkout() else build_dir()/'data'
 
+def models_dir()->Path: # has `tinyconv.safetensors`, `tinyconv.tflite`, `metrics.json`
+    "The reference model that comes with `kws_nb`."
+    return data_dir()/'models' if checkout() else Path(str(files('kws_nb')))/'models'
+
 # %% ../nbs/01_introduction.ipynb #36475aaf
 @contextmanager
 def atomic_path(path): # the file or folder to make
@@ -70,6 +74,15 @@ def atomic_path(path): # the file or folder to make
 def write_json(path, value):
     "Write `value` to `path`, whole or not at all."
     with atomic_path(path) as temporary: temporary.write_text(json.dumps(value, indent=2) + '\n')
+
+def progress_bar(iterable=None, # what to go through; without it, call `update`
+                 about=None,    # label
+                 show=True,
+                 **kwargs       # of tqdm
+                ):
+    "tqdm, as a widget in a notebook; none where TQDM_DISABLE is set."
+    from tqdm.auto import tqdm
+    return tqdm(iterable, desc=about, disable=not show or bool(os.environ.get('TQDM_DISABLE')), **kwargs)
 
 # %% ../nbs/01_introduction.ipynb #7a4b8d55
 CORE_SOURCES = ('kws_frontend.c', 'kws_fft.c', 'kws_tables.c', 'kws_conv2d_s8.c', 'kws_fully_connected_s8.c', 'kws_softmax_s8.c')

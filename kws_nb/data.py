@@ -13,7 +13,6 @@ import numpy as np
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from tqdm.auto import tqdm
 from .core import *
 from .audio import *
 
@@ -116,7 +115,7 @@ def compose(keyword_clips, keyword_words, # int16 `[n, 16000]`, `[n]`
 
 # %% ../nbs/04a_data.ipynb #73a1cf1b
 def _read_all(paths, about):
-    return np.stack([fit_length(to_int16(read_clip(path))) for path in tqdm(paths, about, leave=False, disable=len(paths) < 200)])
+    return np.stack([fit_length(to_int16(read_clip(path))) for path in progress_bar(paths, about, show=len(paths) >= 200, leave=False)])
 
 def _noise_parts(noise): # the same noise must not be in two splits: first 80 %, next 10 %, last 10 % of each recording
     cuts = [(0, .8), (.8, .9), (.9, 1)]
@@ -198,7 +197,7 @@ def speak(utterances,     # (word, voice, words a minute 80..450, pitch 0..99) e
     with subprocess.Popen([sys.executable, '-c', 'from kws_nb.data import _speaker_process; _speaker_process()'], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process, io.BytesIO() as errors:
         def watch():
-            with tqdm(total=len(utterances), desc=about, leave=False, disable=about is None) as bar:
+            with progress_bar(about=about, show=about is not None, total=len(utterances), leave=False) as bar:
                 while chunk := process.stderr.read1(64):
                     bar.update(chunk.count(_TICK.encode()))
                     errors.write(chunk.replace(_TICK.encode(), b''))
@@ -235,6 +234,7 @@ def _place(samples, noise, rng): # one second: where, how loud, how noisy
     begin = rng.integers(len(source) - CLIP_SAMPLES + 1)
     return to_int16(np.clip(clip + source[begin:begin + CLIP_SAMPLES]*np.float32(10**(-rng.uniform(5, 35)/20)), -1, 1))
 
+# %% ../nbs/04a_data.ipynb #14d920b2
 def _utterances(words, voices, n_each, rng): # every voice says every word n_each times, at rates and pitches of its own
     return [(word, voice, int(rng.integers(110, 240)), int(rng.integers(15, 85))) for voice, word, _ in product(voices, words, range(n_each))]
 
@@ -314,7 +314,7 @@ def fetch(url, path,       # where from, where to
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             if answer.status != 206: have = 0
             total = have + int(answer.headers.get('Content-Length', 0))
-            with part.open('ab' if have else 'wb') as out, tqdm(total=total, initial=have, unit='B', unit_scale=True, desc=path.name) as bar:
+            with part.open('ab' if have else 'wb') as out, progress_bar(about=path.name, total=total, initial=have, unit='B', unit_scale=True) as bar:
                 while chunk := answer.read(1 << 18): bar.update(out.write(chunk))
         if part.stat().st_size < total: raise ConnectionError(f'only {part.stat().st_size:,} of {total:,} bytes came')
     except urllib.error.HTTPError as error:
@@ -331,6 +331,7 @@ def fetch(url, path,       # where from, where to
     os.replace(part, path)
     return path
 
+# %% ../nbs/04a_data.ipynb #08a8afb1
 def check_archive(path): # tar file
     "Refuse an archive with a member that would be written outside its folder."
     try:

@@ -30,15 +30,16 @@ def train_and_convert(data, folder, settings=None, progress=True)->tuple: # Trai
 
 # %% ../nbs/08a_demo.ipynb #530d8792
 def listen(board, part, say=print)->np.ndarray: # int8 `[n, 4]`
-    "Feed every clip to the board and say what it heard."
+    "Feed every clip to the board, in a mixed order, and say what it heard."
     codes = np.empty((len(part), len(LABELS)), np.int8)
-    for i, (clip, label, word) in enumerate(zip(part.clips, part.labels, part.words)):
-        heard = board.classify(clip)
+    for n, i in enumerate(np.random.default_rng(0).permutation(len(part)), 1):
+        heard = board.classify(part.clips[i])
         codes[i] = heard.codes
-        mark = '✓' if heard.label == LABELS[label] else '✗'
-        say(f'{i + 1:5}/{len(part)}  said {word:11} the board heard {heard.label:10} {mark}  {heard.scores[heard.label]:.2f}')
+        mark = '✓' if heard.label == LABELS[part.labels[i]] else '✗'
+        say(f'{n:5}/{len(part)}  said {part.words[i]:11} the board heard {heard.label:10} {mark}  {heard.scores[heard.label]:.2f}')
     return codes
 
+# %% ../nbs/08a_demo.ipynb #e614c02b
 def measure(model, converted, data, say=print)->dict: # the row that build/demo.json holds
     "Float, int8 and board on the test clips; counts and sizes of the image."
     from kws_nb.board import Board, build_firmware
@@ -82,6 +83,7 @@ def show_table(r, title='From speech to a keyword on a Cortex-M4 (emulated, 64 M
     for row in result_rows(r): table.add_row(*row)
     Console().print(table)
 
+# %% ../nbs/08a_demo.ipynb #335e436c
 def run_demo()->dict:
     "Train, convert, build, listen; write build/demo.json."
     from kws_nb.data import load_data
@@ -103,7 +105,7 @@ def make_reference(folder=None # default data/models
     from kws_nb.data import find_data, load_data
     from kws_nb.train import save_model
     if not find_data(): raise KwsError('The reference model is trained on Speech Commands: run kws-nb download, or set KWS_NB_DATA')
-    data, folder = load_data(), Path(folder or data_dir()/'models')
+    data, folder = load_data(), Path(folder or models_dir())
     trained, converted = train_and_convert(data, build_dir()/'reference')
     metrics = measure(trained.model, converted, data, say=lambda line: None) | dict(best_epoch=trained.best_epoch, settings=vars(trained.settings))
     save_model(folder/'tinyconv.safetensors', trained.model, data=data.name)

@@ -18,6 +18,7 @@ class Operations:
     macs: int       # multiply-accumulates
     flops: int      # floating point operations: two a MAC, one a bias
 
+# %% ../nbs/03a_size.ipynb #fc8f2105
 def count_operations(model,      # made of `Conv2d`, `Linear` and layers without arithmetic
                      shape=(N_FRAMES, N_CHANNELS) # of one input
                     )->Operations:

@@ -12,7 +12,6 @@ import torch
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tqdm.auto import tqdm
 from .core import *
 from .data import *
 from .features import micro_features
@@ -161,7 +160,7 @@ def train(data:Data,
     labels = torch.as_tensor(data.training.labels)
     validation = micro_features(data.validation.clips)
     epochs = range(len(state.history), settings.epochs)
-    with ThreadPoolExecutor(1) as pool, tqdm(total=settings.epochs, initial=len(state.history), desc='training', unit='epoch', disable=not progress) as bar:
+    with ThreadPoolExecutor(1) as pool, progress_bar(about='training', show=progress, total=settings.epochs, initial=len(state.history), unit='epoch') as bar:
         upcoming = pool.submit(epoch_features, data, epochs.start, settings.seed) if epochs else None
         for epoch in epochs:
             features = torch.as_tensor(upcoming.result())

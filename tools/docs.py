@@ -27,6 +27,7 @@ def readme_text():
 
     notebook = nbformat.read(root / "nbs/index.ipynb", as_version=4)
     notebook.cells = [c for c in notebook.cells if not re.match(r"#\|\s*hide", c.source)]
+    notebook.metadata["language_info"] = {"name": "python"}
     text, _ = MarkdownExporter().from_notebook_node(notebook)
     return "<!-- Made from nbs/index.ipynb by `make readme`. -->\n\n" + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
@@ -37,6 +38,9 @@ def build_site():
         subprocess.run(["quarto", "render", folder], check=True)
     else:
         subprocess.run([Path(sys.executable).parent / "smalldocs", "render", folder], check=True)
+    shutil.rmtree(root / "_docs", ignore_errors=True)
+    shutil.move(folder / "_docs", root / "_docs")
+    print(f"{root / '_docs/index.html'}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,83 @@
+"What the tests share: the data set, the reference model, a board, and a word about what was left out."
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+root = Path(__file__).resolve().parent.parent
+PACKAGES = {"chromium": "chromium", "arm-none-eabi-gcc": "gcc-arm-none-eabi", "qemu-system-arm": "qemu-system-arm"}
+left_out = {}
+
+
+def pytest_collection_modifyitems(config, items):
+    "A test whose command is not installed is deselected and reported, not silently skipped."
+    chosen, dropped = [], []
+    for item in items:
+        missing = [c for mark in item.iter_markers("needs") for c in mark.args if not shutil.which(c)]
+        (dropped if missing else chosen).append(item)
+        for command in missing:
+            left_out.setdefault(command, []).append(item.nodeid)
+    items[:] = chosen
+    config.hook.pytest_deselected(items=dropped)
+
+
+def pytest_terminal_summary(terminalreporter):
+    for command, names in left_out.items():
+        terminalreporter.write_line(f"left out for want of {command} (apt-get install {PACKAGES[command]}): {', '.join(names)}")
+
+
+@pytest.fixture(scope="session")
+def data():
+    "Real recordings where KWS_NB_DATA or data/speech_commands has them, else synthetic speech."
+    from kws_nb.data import load_data
+
+    return load_data()
+
+
+@pytest.fixture(scope="session")
+def reference():
+    "The int8 model that comes with the project."
+    from kws_nb.board import reference_model
+
+    return reference_model()
+
+
+@pytest.fixture(scope="session")
+def _board():
+    from kws_nb.board import Board
+
+    with Board() as board:
+        yield board
+
+
+@pytest.fixture
+def board(_board):
+    "The emulated board with the reference model, as after its start."
+    _board.command("stream on")
+    _board.command("hop 2")
+    return _board
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def extreme_clips():
+    "Noise of all levels, silence, full-scale square waves, single impulses, constants: name -> int16 [16000]."
+    rng, t, clips = np.random.default_rng(1), np.arange(16000), {}
+    for level in (0, 1, 3, 30, 300, 3000, 12000, 40000):
+        clips[f"noise {level}"] = np.clip(rng.standard_normal(16000) * level, -32768, 32767)
+    for hz in (50, 440, 1000, 3999):
+        clips[f"square {hz}"] = np.where(np.sin(2 * np.pi * hz * t / 16000) >= 0, 32767, -32768)
+    for at in (0, 100, 239, 240, 5000, 15999):
+        for value in (32767, -32768, 1, -1):
+            clips[f"impulse {value} at {at}"] = np.where(t == at, value, 0)
+    for value in (-32768, 32767):
+        clips[f"constant {value}"] = np.full(16000, value)
+    clips["alternating"] = np.where(t % 2, 32767, -32768)
+    return {name: clip.astype(np.int16) for name, clip in clips.items()}

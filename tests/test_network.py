@@ -1,0 +1,129 @@
+"The int8 network: three interpreters, the C core on this machine and the C core on the board give the same bytes."
+
+import numpy as np
+import pytest
+from conftest import extreme_clips
+
+from kws_nb.audio import fit_length
+from kws_nb.convert import ENGINES, core_layers, core_sources, quantize_features, read_tflite, run_core, run_tflite
+from kws_nb.core import KwsError, c_core
+from kws_nb.features import MAX_FEATURE, micro_features
+
+
+@pytest.fixture(scope="module")
+def expected(data, reference):
+    return run_tflite(reference, micro_features(data.testing.clips))
+
+
+def test_graph_is_exactly_four_operators(reference):
+    graph = read_tflite(reference)
+    assert [op.name for op in graph.operators] == ["CONV_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX"]
+    assert graph.inputs[0].shape == (1, 49, 40, 1) and graph.inputs[0].dtype == graph.outputs[0].dtype == "int8"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_engines_agree(engine, data, reference, expected):
+    np.testing.assert_array_equal(run_tflite(reference, micro_features(data.testing.clips), engine), expected)
+
+
+def test_core_equals_interpreter(data, reference, expected):
+    np.testing.assert_array_equal(run_core(reference, micro_features(data.testing.clips)), expected)
+
+
+def test_core_equals_interpreter_on_random_and_extreme_codes(reference, rng):
+    codes = np.concatenate([rng.integers(-128, 128, (200, 49, 40)), [np.full((49, 40), v) for v in (-128, -1, 0, 127)]]).astype(np.int8)
+    np.testing.assert_array_equal(run_core(reference, codes), run_tflite(reference, codes, "tflite-micro"))
+
+
+@pytest.mark.parametrize("input_scale", [0.001, 0.02, 0.2, 2.0, 20.0])
+def test_softmax_equals_tflite(input_scale, rng):
+    "Against a one-operator model, over scales that reach every branch of the fixed-point exponential."
+    import tensorflow as tf
+
+    x = tf.keras.Input((4,), batch_size=1)
+    network = tf.keras.Model(x, tf.keras.layers.Softmax()(x))
+    converter = tf.lite.TFLiteConverter.from_keras_model(network)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    span = np.float32(input_scale * 127)
+    converter.representative_dataset = lambda: [[np.array([[-span, span, 0, 0]], np.float32)]]
+    content = converter.convert()
+    codes = rng.integers(-128, 128, (300, 4)).astype(np.int8)
+    interpreter = tf.lite.Interpreter(model_content=content, experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF)
+    interpreter.allocate_tensors()
+    (layer,) = core_layers(read_tflite(content))
+    ffi, lib = c_core()
+    struct = ffi.new("kws_softmax *", layer.fields)
+    for code in codes:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], code[None])
+        interpreter.invoke()
+        out = ffi.new("int8_t[4]")
+        lib.kws_softmax_s8(struct, ffi.new("int8_t[]", code.tobytes()), out)
+        assert list(out) == interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0].tolist()
+
+
+def test_board_equals_interpreter_on_every_test_clip(board, data, expected):
+    assert len(expected) >= 500
+    different = [i for i, clip in enumerate(data.testing.clips) if board.classify(clip).codes != tuple(expected[i])]
+    assert not different, f"{len(different)} of {len(expected)} clips differ, first {different[0]}"
+
+
+@pytest.mark.parametrize("name", list(extreme_clips())[::5])
+def test_board_equals_interpreter_on_extremes(name, board, reference):
+    clip = extreme_clips()[name]
+    assert board.classify(clip).codes == tuple(run_tflite(reference, micro_features(clip)[None])[0])
+
+
+def test_odd_chunks_give_the_same(board, data, rng):
+    clip = data.testing.clips[-1]
+    whole = board.classify(clip)
+    board.command("reset")
+    heard, at = [], 0
+    while at < len(clip):
+        step = int(rng.integers(1, 700))
+        heard += board.hear(clip[at : at + step], chunk=step)
+        at += step
+    assert [(h.sample, h.codes) for h in heard] == [(whole.sample, whole.codes)]
+
+
+def test_feature_quantisation_is_exact(reference):
+    "The board's integer formula gives numpy's codes for every feature there is."
+    import re
+
+    (tensor,) = read_tflite(reference).inputs
+    header = core_sources(reference)["kws_model.h"]
+    multiplier, shift = (int(re.search(rf"{name} (\d+)", header)[1]) for name in ("FEATURE_MULTIPLIER", "FEATURE_SHIFT"))
+    features = np.arange(MAX_FEATURE + 1)
+    codes = np.clip((features * multiplier + (1 << (shift - 1)) >> shift) + tensor.zero_point, -128, 127)
+    np.testing.assert_array_equal(codes, quantize_features(features * 10 / 256, tensor))
+
+
+def test_hearing_two_seconds_equals_sliding_windows(board, reference, data):
+    "Every prediction of a longer recording is that of the features so far."
+    samples = np.concatenate([data.testing.clips[-1], data.testing.clips[-2]])
+    board.command("reset")
+    heard = board.hear(samples)
+    features = micro_features(samples)
+    assert [h.sample for h in heard] == [480 + 320 * (48 + 2 * i) for i in range(len(heard))] and len(heard) == 26
+    windows = np.stack([features[2 * i : 2 * i + 49] for i in range(len(heard))])
+    np.testing.assert_array_equal([h.codes for h in heard], run_tflite(reference, windows))
+
+
+def test_short_clip_is_padded(board, reference):
+    clip = np.random.default_rng(0).integers(-3000, 3000, 5000).astype(np.int16)
+    assert board.classify(clip).codes == tuple(run_tflite(reference, micro_features(fit_length(clip))[None])[0])
+
+
+def test_unsupported_operators_are_named():
+    import tensorflow as tf
+
+    x = tf.keras.Input((49, 40, 1), batch_size=1)
+    y = tf.keras.layers.Dense(4, activation="softmax")(tf.keras.layers.Flatten()(tf.tanh(x)))
+    converter = tf.lite.TFLiteConverter.from_keras_model(tf.keras.Model(x, y))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    converter.representative_dataset = lambda: [[np.random.default_rng(i).standard_normal((1, 49, 40, 1)).astype(np.float32)] for i in range(4)]
+    with pytest.raises(KwsError, match="no TANH"):
+        core_sources(converter.convert())

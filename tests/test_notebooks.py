@@ -1,0 +1,16 @@
+"Every notebook runs from top to bottom. (Counted here: nbdev_test itself only says Success.)"
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import root
+
+
+@pytest.mark.parametrize("path", sorted((root / "nbs").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_notebook_runs(path):
+    command = [Path(sys.executable).parent / "nbdev_test", "--path", path, "--n_workers", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"})
+    assert done.returncode == 0 and "Success" in done.stdout + done.stderr, (done.stdout + done.stderr)[-3000:]

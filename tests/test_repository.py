@@ -1,0 +1,114 @@
+"The repository is in order: what is generated is current, what is pinned is exact, what is imported is light."
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import root
+
+notebooks = sorted((root / "nbs").glob("*.ipynb"))
+
+
+def cells(path, kind="code"):
+    return [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == kind]
+
+
+def test_top_level():
+    for name in "nbs kws_nb settings.ini setup.py firmware data README.md _quarto.yml Makefile constraints.txt CHANGELOG.md CONTRIBUTING.md LICENSE .ci/run".split():
+        assert (root / name).exists(), name
+    assert (root / "nbs/_quarto.yml").resolve() == root / "_quarto.yml"
+    listed = re.findall(r"\w+\.ipynb", (root / "_quarto.yml").read_text())
+    assert sorted(listed) == [p.name for p in notebooks], "_quarto.yml lists other notebooks than nbs/ has"
+
+
+def test_notebooks_are_clean_and_modules_are_what_they_export(tmp_path):
+    "Export from a copy of the notebooks, clean the copy, and compare."
+    import shutil
+
+    for name in ("nbs", "settings.ini"):
+        (shutil.copytree if name == "nbs" else shutil.copy)(root / name, tmp_path / name)
+    (tmp_path / "kws_nb").mkdir()
+    shutil.copy(root / "kws_nb/__init__.py", tmp_path / "kws_nb/__init__.py")
+    done = subprocess.run([Path(sys.executable).parent / "nbdev_export"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    subprocess.run([Path(sys.executable).parent / "nbdev_clean"], cwd=tmp_path, check=True, capture_output=True)
+    for path in notebooks:
+        assert path.read_text() == (tmp_path / "nbs" / path.name).read_text(), f"{path.name} is not clean: run make export"
+    for path in sorted((root / "kws_nb").glob("*.py")):
+        assert path.read_text() == (tmp_path / "kws_nb" / path.name).read_text(), f"{path.name} is stale: run make export"
+
+
+@pytest.mark.parametrize("path", notebooks, ids=lambda p: p.stem)
+def test_notebook_is_clean(path):
+    text = path.read_text()
+    assert not re.search(r"/(work|root|home|tmp)/", text), "a path of some machine"
+    for cell in cells(path):
+        source = "".join(cell["source"])
+        assert cell["execution_count"] is None and len(source.splitlines()) <= 50
+        assert not any(o["output_type"] == "error" for o in cell["outputs"])
+        assert not any("application/vnd.jupyter.widget-view+json" in o.get("data", {}) and "it/s" in str(o) for o in cell["outputs"]), "a progress bar was stored"
+        assert not any(o.get("name") == "stderr" for o in cell["outputs"]), f"stderr was stored: {source[:60]}"
+    shown = [c for c in cells(path) if not re.match(r"#\|\s*(export|hide|default_exp|hw|slow)", "".join(c["source"]))]
+    assert any(c["outputs"] for c in shown), "no stored outputs"
+
+
+def test_readme_is_the_index_notebook():
+    sys.path.insert(0, str(root / "tools"))
+    from docs import readme_text
+
+    assert (root / "README.md").read_text() == readme_text(), "README.md is stale: run make readme"
+
+
+def test_versions_are_exact():
+    lines = [line for line in (root / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[^=<>~ ]+", line) for line in lines)
+    pinned = {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower() for line in lines}
+    settings = (root / "settings.ini").read_text()
+    wanted = re.findall(r"[A-Za-z][\w.-]*", " ".join(re.findall(r"^(?:\w+_)?requirements = (.*)$", settings, re.M)).replace(";", " ;"))
+    names = {re.sub(r"[-_.]+", "-", w).lower() for w in re.sub(r";\S+", "", " ".join(re.findall(r"^(?:\w+_)?requirements = (.*)$", settings, re.M))).split()}
+    names = {re.split(r"[<>=]", n)[0] for n in names} - {"tensorflow"}  # tensorflow: where there is no CPU build of its own name
+    assert wanted and names <= pinned, names - pinned
+
+
+def test_import_is_light():
+    "import kws_nb loads neither TensorFlow nor torch nor numpy; the other modules load no TensorFlow."
+    code = "import sys, kws_nb; print(sorted({'tensorflow', 'torch', 'numpy', 'librosa'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    modules = [p.stem for p in (root / "kws_nb").glob("*.py") if p.stem not in ("__init__", "_modidx")]
+    code = f"import sys\nfor m in {modules}: __import__('kws_nb.' + m)\nprint('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_modules_import_only_to_their_left():
+    order = "core audio features data models size train quantize prune convert board protocol_emulated profile arduino live demo cli".split()
+    for i, name in enumerate(order):
+        used = set(re.findall(r"^\s*from (?:kws_nb)?\.(\w+) import|^from kws_nb\.(\w+) import", (root / f"kws_nb/{name}.py").read_text(), re.M))
+        used = {a or b for a, b in used}
+        assert used <= set(order[:i]), f"{name} imports {used - set(order[:i])}"
+
+
+def test_ruff():
+    done = subprocess.run([Path(sys.executable).parent / "ruff", "check", "."], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_wheel_classifies_without_the_repository(tmp_path):
+    "The wheel carries the compiled core, the firmware's sources and the reference model."
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, root], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    import zipfile
+
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from kws_nb.core import checkout; assert checkout() is None\n"
+        "from kws_nb.board import Board; from kws_nb.audio import read_clip, to_int16\n"
+        "print(Board().classify(to_int16(read_clip(sys.argv[2]))).label)"
+    )
+    environment = {"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "site", root / "data/clips/no.wav"], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.stdout.strip() == "no", done.stderr[-2000:]

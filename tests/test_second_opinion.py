@@ -1,0 +1,39 @@
+"Another compiler, another emulator: the same lines."
+
+import subprocess
+
+import numpy as np
+import pytest
+
+from kws_nb.audio import fit_length, to_int16
+from kws_nb.board import Board, build_firmware, parse_line
+from kws_nb.data import speak
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return np.concatenate([fit_length(to_int16(s)) for s in speak([("yes", "en-us+f3", 160, 50), ("no", "en+m2", 140, 40), ("tree", "en-029+f5", 150, 60)])])
+
+
+@pytest.fixture(scope="module")
+def expected(samples):
+    with Board() as board:
+        heard = board.hear(samples)
+    assert len(heard) > 40 and {"yes", "no"} <= {h.label for h in heard}
+    return heard
+
+
+@pytest.mark.needs("arm-none-eabi-gcc")
+def test_gcc_image_says_the_same(samples, expected):
+    with Board(f"emulated://nano33ble?image={build_firmware(toolchain='gcc')}") as board:
+        assert board.hear(samples) == expected
+
+
+@pytest.mark.needs("arm-none-eabi-gcc", "qemu-system-arm")
+def test_qemu_says_the_same(samples, expected):
+    values = ", ".join(map(str, samples.tolist()))
+    clip = f"#include <stdint.h>\nconst int16_t port_clip[] = {{{values}}};\nconst uint32_t port_clip_samples = {len(samples)};\n"
+    image = build_firmware(toolchain="gcc", board="qemu", extra={"clip.c": clip})
+    command = ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "stdio", "-semihosting", "-kernel", image]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    assert [h for h in map(parse_line, done.stdout.splitlines()) if h] == expected, done.stderr[-500:]
