@@ -18,7 +18,7 @@ from .convert import core_sources
 # %% ../nbs/05a_board.ipynb #6c276ad4
 _CPU = dict(clang=['-target', 'thumb-freestanding-eabihf', '-mcpu=cortex_m4+vfp4d16sp'],
             gcc=['-mcpu=cortex-m4', '-mthumb', '-mfloat-abi=hard', '-mfpu=fpv4-sp-d16', '-nostdlib', '-fno-tree-loop-distribute-patterns'])
-_FLAGS = ['-std=c11', '-O3', '-g', '-ffreestanding', '-fwrapv', '-fno-unwind-tables', '-fno-asynchronous-unwind-tables', '-ffunction-sections',
+_FLAGS = ['-std=c11', '-O3', '-ffreestanding', '-fwrapv', '-fno-unwind-tables', '-fno-asynchronous-unwind-tables', '-ffunction-sections',
           '-fdata-sections', '-Wall', '-Wextra', '-Wl,--gc-sections', '-Wl,-e,reset_handler']
 
 def _cross_compiler(toolchain):

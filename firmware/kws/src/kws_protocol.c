@@ -176,7 +176,7 @@ static const char* run_db(kws_protocol* p, const char* argument) {
   return fill_buffer(p, argument);
 }
 
-static void infer(kws_protocol* p) { kws_model_invoke(p->spotter->window, p->scores, &p->spotter->workspace); }
+static void infer(kws_protocol* p) { kws_spotter_invoke(p->spotter, p->scores); }
 
 // On what db has loaded, else on what was heard last.
 static const char* run_infer(kws_protocol* p, const char* argument) {
