@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ENGINES', 'export_onnx', 'export_saved_model', 'convert_tflite', 'Converted', 'convert', 'Tensor', 'Operator',
-           'Graph', 'read_tflite', 'quantize_features', 'run_tflite', 'c_bytes', 'quantize_multiplier', 'Layer',
-           'core_layers', 'run_core', 'feature_multiplier', 'fast_layers', 'core_sources']
+           'Graph', 'read_tflite', 'quantize_features', 'best_engine', 'run_tflite', 'c_bytes', 'quantize_multiplier',
+           'Layer', 'core_layers', 'run_core', 'feature_multiplier', 'fast_layers', 'core_sources']
 
 # %% ../nbs/05_deployment.ipynb #6e13ffa9
 import contextlib, io, logging, os, re, warnings
@@ -256,9 +256,15 @@ def _interpreter(content, engine): # a function from one input array to one outp
 
 ENGINES = ('tensorflow', 'litert', 'tflite-micro')
 
+def best_engine()->str:
+    "The first of tflite-micro, tensorflow, litert that is installed: the two whose bytes ours are come first."
+    from importlib.util import find_spec
+    modules = {'tflite-micro': 'tflite_micro', 'tensorflow': 'tensorflow', 'litert': 'ai_edge_litert'}
+    return next(engine for engine, module in modules.items() if find_spec(module))
+
 def run_tflite(model,     # path or bytes
                features,  # `[n, 49, 40]` (or as the model's input): float32, or int8 codes for an int8 model
-               engine='litert' # one of `ENGINES`
+               engine=None # one of `ENGINES`; default `best_engine`
               )->np.ndarray: # `[n, 4]`: float32, or int8 for an int8 model
     "The outputs of an interpreter."
     graph = read_tflite(model)
@@ -266,7 +272,7 @@ def run_tflite(model,     # path or bytes
     features, (input_,) = np.asarray(features), graph.inputs
     if features.shape[1:] not in (input_.shape[1:], input_.shape[1:-1] if input_.shape[-1] == 1 else ()): raise KwsError(f'The model takes {list(input_.shape)}, the features are {list(features.shape)}')
     if input_.dtype == 'int8' and features.dtype != np.int8: features = quantize_features(features, input_)
-    run = _interpreter(content, engine)
+    run = _interpreter(content, engine or best_engine())
     return np.stack([run(x.reshape(1, *input_.shape[1:]))[0].copy() for x in features]) if len(features) else np.zeros((0, *graph.outputs[0].shape[1:]), graph.outputs[0].dtype)
 
 # %% ../nbs/05_deployment.ipynb #7e4c1f0c
@@ -625,7 +631,7 @@ void kws_model_slide(const int8_t* input, int moved_rows, int8_t* scores, kws_mo
     kws_model_invoke(input, scores, workspace);
     return;
   }}
-  kws_move_words_down(inner, inner + moved * ROW_BYTES, (size_t)(kept * ROW_BYTES));
+  memmove(inner, inner + moved * ROW_BYTES, (size_t)(kept * ROW_BYTES));
 {call(*line, (0, "FIRST_INNER_ROW"))}
 {call(*line, ("FIRST_INNER_ROW + kept", "ROWS"))}
   after_{name}(memory, scores);
@@ -682,7 +688,7 @@ def core_sources(model,           # path or bytes of an int8 .tflite
     has_fast = any(layer.fast for layer in layers)
     fast, fast_bytes = _invoke_code([layer.fast or layer for layer in layers], names, _sliding(layers))
     plain, plain_bytes = _invoke_code(layers, names, _sliding(layers))
-    parts = [f'{GENERATED}#include "kws_model.h"\n\n#include "kws_move.h"\n#include "kws_nn.h"\n']
+    parts = [f'{GENERATED}#include "kws_model.h"\n\n#include <string.h>\n\n#include "kws_nn.h"\n']
     for layer, layer_name in zip(layers, names):
         code, title = _layer_code(layer, layer_name), f'// --- {layer.comment} ---\n'
         parts.append(f'{title}\n#if KWS_FAST\n\n{_layer_code(layer.fast, layer_name)}\n#else\n\n{code}\n#endif\n' if layer.fast else f'{title}\n{code}')

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['SAMPLE_RATE', 'CLIP_SAMPLES', 'WINDOW_MS', 'STEP_MS', 'WINDOW_SAMPLES', 'STEP_SAMPLES', 'N_CHANNELS', 'N_FRAMES',
-           'FEATURE_SCALE', 'LABELS', 'KEYWORDS', 'CORE_SOURCES', 'GENERATED', 'KwsError', 'checkout', 'firmware_dir',
-           'build_dir', 'data_dir', 'models_dir', 'atomic_path', 'write_json', 'progress_bar', 'host_compiler',
-           'sources_hash', 'compile_core', 'core_library', 'c_core', 'config_header', 'Claim']
+           'FEATURE_SCALE', 'LABELS', 'KEYWORDS', 'SMOOTHING', 'MICROPHONE_SETTLING_MS', 'MICROPHONE_GAIN',
+           'CORE_SOURCES', 'GENERATED', 'KwsError', 'checkout', 'firmware_dir', 'build_dir', 'data_dir', 'models_dir',
+           'atomic_path', 'write_json', 'progress_bar', 'host_compiler', 'sources_hash', 'compile_core', 'core_library',
+           'c_core', 'config_header', 'Claim']
 
 # %% ../nbs/01_introduction.ipynb #a556bbe0
 import hashlib, json, os, re, shutil, subprocess, sys, tempfile
@@ -27,6 +28,8 @@ N_FRAMES = 1 + (CLIP_SAMPLES - WINDOW_SAMPLES) // STEP_SAMPLES
 FEATURE_SCALE = 10 / 256                          # integer front end -> the network's input
 LABELS = ('_silence_', '_unknown_', 'yes', 'no')
 KEYWORDS = LABELS[2:]
+SMOOTHING = dict(window_ms=1000, threshold=200, suppression_ms=1500, minimum_count=3) # of the recognizer; threshold of 255
+MICROPHONE_SETTLING_MS, MICROPHONE_GAIN = 3500, 13 # of the Arduino's microphone
 
 # %% ../nbs/01_introduction.ipynb #44c7bb59
 class KwsError(Exception):
@@ -142,7 +145,8 @@ def config_header()->str: # text of kws_config.h
     "The shared numbers as C."
     values = dict(SAMPLE_RATE=SAMPLE_RATE, CLIP_SAMPLES=CLIP_SAMPLES, WINDOW_SAMPLES=WINDOW_SAMPLES, STEP_SAMPLES=STEP_SAMPLES,
                   CHANNELS=N_CHANNELS, FRAMES=N_FRAMES, LABELS=len(LABELS), FIRST_KEYWORD=len(LABELS)-len(KEYWORDS),
-                  HOP_FRAMES=2, FFT_SIZE=512, FFT_BINS=257)
+                  HOP_FRAMES=2, FFT_SIZE=512, FFT_BINS=257, MICROPHONE_SETTLING_MS=MICROPHONE_SETTLING_MS, MICROPHONE_GAIN=MICROPHONE_GAIN,
+                  **{f'RECOGNIZER_{name.upper()}': value for name, value in SMOOTHING.items()})
     lines = [f'#define KWS_{name} {value}' for name, value in values.items()]
     lines += [f'#define KWS_FEATURE_SCALE {FEATURE_SCALE}f']
     body = '\n'.join(lines)

@@ -30,13 +30,13 @@ def train_and_convert(data, folder, settings=None, progress=True)->tuple: # Trai
 
 # %% ../nbs/08a_demo.ipynb #530d8792
 def listen(board, part, say=print)->np.ndarray: # int8 `[n, 4]`
-    "Feed every clip to the board and say what it heard."
+    "Feed every clip to the board, in a mixed order, and say what it heard."
     codes = np.empty((len(part), len(LABELS)), np.int8)
-    for i, (clip, label, word) in enumerate(zip(part.clips, part.labels, part.words)):
-        heard = board.classify(clip)
+    for n, i in enumerate(np.random.default_rng(0).permutation(len(part)), 1):
+        heard = board.classify(part.clips[i])
         codes[i] = heard.codes
-        mark = '✓' if heard.label == LABELS[label] else '✗'
-        say(f'{i + 1:5}/{len(part)}  said {word:11} the board heard {heard.label:10} {mark}  {heard.scores[heard.label]:.2f}')
+        mark = '✓' if heard.label == LABELS[part.labels[i]] else '✗'
+        say(f'{n:5}/{len(part)}  said {part.words[i]:11} the board heard {heard.label:10} {mark}  {heard.scores[heard.label]:.2f}')
     return codes
 
 # %% ../nbs/08a_demo.ipynb #e614c02b

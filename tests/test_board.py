@@ -15,10 +15,12 @@ def test_pyserial_finds_the_board():
     import kws_nb  # noqa: F401  registers the handler
 
     port = serial.serial_for_url("emulated://nano33ble", timeout=1)
-    assert port.read(100) == b"m-init-done\r\nm-ready\r\n"
+    greeting = [port.readline() for _ in range(4)]
+    assert greeting[0] == b"m-timestamp-mode-performance\r\n" and greeting[1].startswith(b"m-lap-us-")
+    assert greeting[2:] == [b"m-init-done\r\n", b"m-ready\r\n"]
     port.write(b"na")
     port.write(b"me%")
-    assert port.readline() == b"m-name-kws-[tinyconv]\r\n" and port.readline() == b"m-ready\r\n"
+    assert port.readline() == b"m-name-dut-[kws_nb tinyconv]\r\n" and port.readline() == b"m-ready\r\n"
     port.timeout = 0.01
     assert port.read() == b"" and port.in_waiting == 0
     port.close()
@@ -61,12 +63,12 @@ def test_port_where_nobody_answers():
 
 
 def test_commands(board):
-    assert board.command("help%")[0].startswith("m-help-")
+    assert board.command("help%")[0].startswith("help% : ")
     assert board.command("bogus")[0].startswith("e-")
     assert board.command("hop 0")[0].startswith("e-")
     assert board.command("hop 65536")[0].startswith("e-")
-    assert board.command("x" * 200) == ["e-command too long"]
-    assert board.command("name") == ["m-name-kws-[tinyconv]"]
+    assert board.command("x" * 200) == ["e-[The command is too long]"]
+    assert board.command("name") == ["m-name-dut-[kws_nb tinyconv]"]
     before, after = (int(board.command("timestamp")[0].removeprefix("m-lap-us-")) for _ in range(2))
     assert after > before
 
@@ -89,7 +91,7 @@ def test_garbage_is_survived(board, rng):
     for _ in range(20):
         board.serial.write(bytes(rng.integers(0, 256, 300).astype(np.uint8)))
     board.command("")
-    assert board.command("name") == ["m-name-kws-[tinyconv]"]
+    assert board.command("name") == ["m-name-dut-[kws_nb tinyconv]"]
 
 
 def test_microphone_takes_int16_only(board):

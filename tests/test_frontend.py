@@ -113,3 +113,22 @@ def test_generated_c_is_current():
     "kws_config.h and the tables are what the notebooks generate."
     for name, text in frontend_sources().items():
         assert (firmware_dir() / "kws/src" / name).read_text() == text, f"{name} is stale: run kws-nb headers"
+
+
+def test_core_compiles_with_pips_compiler(tmp_path, data):
+    "On a machine without a C compiler, ziglang's serves; its core gives the same features."
+    import re
+
+    from cffi import FFI
+
+    from kws_nb.core import compile_core
+
+    library = compile_core(tmp_path / "core.so", [sys.executable, "-m", "ziglang", "cc"])
+    ffi = FFI()
+    for header in ("kws/src/kws_nn.h", "host/kws_host.h"):
+        ffi.cdef(re.sub(r"^#.*$", "", (firmware_dir() / header).read_text(), flags=re.M))
+    lib, clips = ffi.dlopen(str(library)), np.ascontiguousarray(data.testing.clips[:20])
+    out = np.empty((20, 49, 40), np.uint16)
+    assert lib.kws_host_features(ffi.from_buffer("int16_t[]", clips), 20, 16000, 320, ffi.from_buffer("uint16_t[]", out)) == 0
+    np.testing.assert_array_equal(out, frontend_integers(clips))
+    assert lib.kws_host_features(ffi.from_buffer("int16_t[]", clips), 20, 16000, 0, ffi.from_buffer("uint16_t[]", out)) != 0

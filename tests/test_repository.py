@@ -24,8 +24,8 @@ def test_top_level():
     assert sorted(listed) == [p.name for p in notebooks], "_quarto.yml lists other notebooks than nbs/ has"
 
 
-def test_modules_are_what_the_notebooks_export(tmp_path):
-    "Export from a copy of the notebooks and compare."
+def test_notebooks_are_clean_and_modules_are_what_they_export(tmp_path):
+    "Export from a copy of the notebooks, clean the copy, and compare."
     import shutil
 
     for name in ("nbs", "settings.ini"):
@@ -34,6 +34,9 @@ def test_modules_are_what_the_notebooks_export(tmp_path):
     shutil.copy(root / "kws_nb/__init__.py", tmp_path / "kws_nb/__init__.py")
     done = subprocess.run([Path(sys.executable).parent / "nbdev_export"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    subprocess.run([Path(sys.executable).parent / "nbdev_clean"], cwd=tmp_path, check=True, capture_output=True)
+    for path in notebooks:
+        assert path.read_text() == (tmp_path / "nbs" / path.name).read_text(), f"{path.name} is not clean: run make export"
     for path in sorted((root / "kws_nb").glob("*.py")):
         assert path.read_text() == (tmp_path / "kws_nb" / path.name).read_text(), f"{path.name} is stale: run make export"
 
@@ -80,7 +83,7 @@ def test_import_is_light():
 
 
 def test_modules_import_only_to_their_left():
-    order = "core audio features data models size train quantize prune packing convert board protocol_emulated verify live demo cli".split()
+    order = "core audio features data models size train quantize prune packing convert board protocol_emulated verify profile arduino bench live demo cli".split()
     for i, name in enumerate(order):
         used = set(re.findall(r"^\s*from (?:kws_nb)?\.(\w+) import|^from kws_nb\.(\w+) import", (root / f"kws_nb/{name}.py").read_text(), re.M))
         used = {a or b for a, b in used}

@@ -38,6 +38,9 @@ def build_site():
         subprocess.run(["quarto", "render", folder], check=True)
     else:
         subprocess.run([Path(sys.executable).parent / "smalldocs", "render", folder], check=True)
+    shutil.rmtree(root / "_docs", ignore_errors=True)
+    shutil.move(folder / "_docs", root / "_docs")
+    print(f"{root / '_docs/index.html'}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 #define SERIAL_READ REGISTER(0x40002004)      // takes one
 #define SERIAL_WRITE REGISTER(0x40002008)     // sends one
 #define TIMER_US REGISTER(0x40008000)         // microseconds since the start, by the cycle model
+#define TIMER_CYCLES REGISTER(0x40008004)     // cycles since the start, by the cycle model
 #define AUDIO_WAITING REGISTER(0x4001D000)    // samples that have arrived
 #define AUDIO_READ REGISTER(0x4001D004)       // takes one, sign-extended
 #define LED REGISTER(0x50000000)              // 1: on
@@ -31,6 +32,8 @@ size_t port_audio_read(int16_t* samples, size_t limit) {
 
 void port_led(int on) { LED = (uint32_t)on; }
 
-uint64_t port_now_us(void) { return TIMER_US; }
+uint32_t port_now_us(void) { return TIMER_US; }
+
+uint32_t port_now_cycles(void) { return TIMER_CYCLES; }
 
 void port_idle(void) { __asm volatile("wfi"); }

@@ -9,7 +9,8 @@ size_t port_serial_read(uint8_t* bytes, size_t limit);      // takes what has ar
 void port_serial_write(const char* text, size_t length);
 size_t port_audio_read(int16_t* samples, size_t limit);     // takes what the microphone has, returns how much
 void port_led(int on);
-uint64_t port_now_us(void);
+uint32_t port_now_us(void);                                 // wraps after 71 minutes
+uint32_t port_now_cycles(void);                             // wraps after a minute; 0: this board has no such counter
 void port_idle(void);                                       // nothing to do: sleep until something arrives
 
 #endif

@@ -24,19 +24,48 @@ typedef struct {
   uint64_t cycles;
 } kws_watch;
 
+// One place in the tree of calls: a function, called by its parent's function. Costs are its own, callees left out.
+typedef struct {
+  uint16_t function;
+  uint16_t parent;        // index of a node
+  uint16_t first_child;   // 0: none
+  uint16_t next_sibling;  // 0: none
+  uint64_t calls;
+  uint64_t instructions;
+  uint64_t cycles;
+} kws_call_node;
+
+// A call in progress.
+typedef struct {
+  uint32_t return_address;
+  uint16_t node;
+} kws_call_frame;
+
+// Who calls whom: a shadow of the emulated stack, kept by watching calls and returns. Node 0 is the reset handler.
+typedef struct {
+  const uint16_t* function_of;  // [code_bytes / 2], 0: no function
+  kws_call_node* nodes;
+  uint32_t n_nodes, node_limit; // past the limit a new caller's costs stay with its parent
+  kws_call_frame* frames;
+  uint32_t depth, depth_limit;  // past the limit deeper calls are counted with the deepest
+} kws_call_tree;
+
 // Counts what an emulated Cortex-M executes, block by block, without leaving C. The arrays are indexed by half the
 // address of a block's first instruction.
 typedef struct {
   uint64_t instructions;         // executed so far
   uint64_t cycles;               // estimated so far
   uint32_t next_address;         // where the last block would have gone on
+  uint32_t after_call;           // 1: the last block ended with a call
   uint32_t code_bytes;           // code lies in 0..code_bytes
   uint16_t* block_bytes;         // 0: a block not seen yet
   uint16_t* block_instructions;
   uint16_t* block_cycles;
   uint64_t* block_runs;
+  uint8_t* block_calls;          // 1: the block's last instruction is a call
   kws_watch* watches;
   uint32_t n_watches;
+  kws_call_tree* calls;
   uint32_t taken_branch_cycles;  // what a refill of the pipeline costs
   uint64_t cycle_limit;          // past this one the emulator is stopped
   void (*measure)(uint32_t address, uint32_t bytes);  // fills in a new block

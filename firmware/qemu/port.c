@@ -39,7 +39,9 @@ size_t port_audio_read(int16_t* samples, size_t limit) {
 
 void port_led(int on) { (void)on; }
 
-uint64_t port_now_us(void) { return 0; }
+uint32_t port_now_us(void) { return 0; }
+
+uint32_t port_now_cycles(void) { return 0; }
 
 void port_idle(void) {
   register uint32_t operation __asm("r0") = 0x18;     // SYS_EXIT

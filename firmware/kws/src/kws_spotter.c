@@ -1,7 +1,8 @@
 #include "kws_spotter.h"
 
+#include <string.h>
+
 #include "kws_math.h"
-#include "kws_move.h"
 
 int8_t kws_quantize_feature(uint16_t feature) {
   const uint32_t scaled = feature * (uint32_t)KWS_MODEL_FEATURE_MULTIPLIER + (1u << (KWS_MODEL_FEATURE_SHIFT - 1));
@@ -11,9 +12,8 @@ int8_t kws_quantize_feature(uint16_t feature) {
 
 static void append_row(kws_spotter* s, const uint16_t* features) {
   const size_t kept = sizeof s->window - KWS_CHANNELS;
-  int8_t* const window = (int8_t*)s->window;
-  kws_move_words_down(window, window + KWS_CHANNELS, kept);
-  for (int i = 0; i < KWS_CHANNELS; ++i) window[kept + (size_t)i] = kws_quantize_feature(features[i]);
+  memmove(s->window, s->window + KWS_CHANNELS, kept);
+  for (int i = 0; i < KWS_CHANNELS; ++i) s->window[kept + (size_t)i] = kws_quantize_feature(features[i]);
 }
 
 static uint8_t index_of_largest(const int8_t* scores) {
@@ -51,11 +51,10 @@ bool kws_spotter_process(kws_spotter* spotter, const int16_t* samples, size_t n_
     if (!frame_done) continue;
     append_row(spotter, features);
     if (--spotter->missing_frames > 0) continue;
-    const int8_t* window = (const int8_t*)spotter->window;
     if (spotter->moved_frames < KWS_FRAMES) {
-      kws_model_slide(window, spotter->moved_frames, prediction->scores, &spotter->workspace);
+      kws_model_slide(spotter->window, spotter->moved_frames, prediction->scores, &spotter->workspace);
     } else {
-      kws_model_invoke(window, prediction->scores, &spotter->workspace);
+      kws_model_invoke(spotter->window, prediction->scores, &spotter->workspace);
     }
     spotter->missing_frames = spotter->moved_frames = spotter->hop_frames;
     prediction->label = index_of_largest(prediction->scores);
@@ -63,4 +62,9 @@ bool kws_spotter_process(kws_spotter* spotter, const int16_t* samples, size_t n_
     return true;
   }
   return false;
+}
+
+void kws_spotter_invoke(kws_spotter* spotter, int8_t* scores) {
+  kws_model_invoke(spotter->window, scores, &spotter->workspace);
+  spotter->moved_frames = KWS_FRAMES;  // what the workspace holds is no longer of the last prediction
 }
