@@ -404,10 +404,19 @@ def _softmax(op):
 # %% ../nbs/05_deployment.ipynb #25eee9d0
 _BUILDERS = dict(CONV_2D=_convolution, DEPTHWISE_CONV_2D=_depthwise, FULLY_CONNECTED=_fully_connected, AVERAGE_POOL_2D=_average_pool, MEAN=_mean, PAD=_pad, SOFTMAX=_softmax)
 
+_SAME_BYTES = ('RESHAPE', 'SQUEEZE', 'EXPAND_DIMS') # in the same order
+_SHAPES = ('SHAPE', 'STRIDED_SLICE', 'PACK')         # compute a shape for a RESHAPE when the batch was left open
+_HINTS = dict(QUANTIZE='Convert with inference_input_type = tf.int8', DEQUANTIZE='Convert with inference_output_type = tf.int8', MAX_POOL_2D='Use an average, or a convolution with stride',
+              ADD='Branches are not supported: build a chain of layers', CONCATENATION='Branches are not supported: build a chain of layers', TRANSPOSE='Build the model channels-last',
+              LOGISTIC='Use RELU, RELU6 or a SOFTMAX', TANH='Use RELU or RELU6', SPACE_TO_BATCH_ND='Dilation is not supported: use stride or a larger kernel')
+
+def _computing(graph): # the operators that work on activations
+    return [op for op in graph.operators if not (op.name in _SHAPES and op.outputs[0].dtype == 'int32')]
+
 def _check_chain(graph): # each operator works on what the one before made
     if len(graph.inputs) != 1 or len(graph.outputs) != 1: raise KwsError(f'The model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; the C core takes one of each')
     current = graph.inputs[0]
-    for op in graph.operators:
+    for op in _computing(graph):
         if op.inputs[0] is not current: raise KwsError(f'{op.name} does not continue where the operator before it ended; the C core runs a chain of operators, no branches')
         current = op.outputs[0]
     if current is not graph.outputs[0]: raise KwsError('The model gives out a tensor that is not the last operator\'s; the C core runs a chain of operators')
@@ -416,10 +425,10 @@ def _check_chain(graph): # each operator works on what the one before made
 def core_layers(graph:Graph)->list: # of Layer
     "The calls of our kernels that compute an int8 model."
     layers = []
-    for op in graph.operators:
-        if op.name != 'RESHAPE' and op.name not in _BUILDERS: raise KwsError(f'The C core has no {op.name}; it has {", ".join([*_BUILDERS, "RESHAPE"])}. Change the model, or run it with an interpreter')
+    for op in _computing(graph):
+        if op.name not in (*_SAME_BYTES, *_BUILDERS): raise KwsError(f'The C core has no {op.name}; it has {", ".join([*_BUILDERS, *_SAME_BYTES])}. {_HINTS.get(op.name, "Change the model")}')
         _check_int8(op)
-        if op.name == 'RESHAPE': continue # the same bytes in the same order
+        if op.name in _SAME_BYTES: continue
         layers.append(replace(_BUILDERS[op.name](op), comment=f'{op.name}, {" x ".join(map(str, op.inputs[0].shape[1:]))} to {" x ".join(map(str, op.outputs[0].shape[1:]))}'))
     if not layers: raise KwsError('The model has no operator that computes anything')
     _check_chain(graph)
