@@ -1,4 +1,3 @@
-#include "kws_math.h"
 #include "kws_nn.h"
 #include "kws_nn_dsp.h"
 
@@ -24,6 +23,8 @@ static void find_taps(const kws_conv2d* l, int top, int left, const int8_t* inpu
 // Four channels at a time, two taps in one multiplication.
 void kws_depthwise_taps_s8(const kws_depthwise_taps* layer, const int8_t* input, int8_t* output, void* scratch) {
   const kws_conv2d* l = &layer->conv;
+  const kws_narrow_outputs outputs = {l->bias,          l->multiplier,     l->shift,
+                                      l->output_offset, l->activation_min, l->activation_max};
   const int channels = l->output_channels, n_taps = l->kernel_height * l->kernel_width, n_pairs = (n_taps + 1) / 2;
   const int8_t** const taps = scratch;
   int8_t* const outside = (int8_t*)(taps + 2 * n_pairs);
@@ -34,7 +35,7 @@ void kws_depthwise_taps_s8(const kws_depthwise_taps* layer, const int8_t* input,
       find_taps(l, y * l->stride_height - l->pad_top, x * l->stride_width - l->pad_left, input, outside, taps);
       const uint32_t* w = layer->packed_weights;
       for (int c = 0; c < channels; c += 4) {
-        int32_t sums[4] = {l->bias[c], l->bias[c + 1], l->bias[c + 2], l->bias[c + 3]};
+        int32_t sums[4] = {0};
         for (int i = 0; i < n_pairs; ++i, w += 4) {
           const uint32_t a = load_word(taps[2 * i] + c), b = load_word(taps[2 * i + 1] + c);
           const uint32_t even_a = kws_signed_even_bytes(a), even_b = kws_signed_even_bytes(b);
@@ -44,10 +45,7 @@ void kws_depthwise_taps_s8(const kws_depthwise_taps* layer, const int8_t* input,
           sums[2] = kws_dual_multiply_add(kws_high_halves(even_a, even_b), w[2], sums[2]);
           sums[3] = kws_dual_multiply_add(kws_high_halves(odd_a, odd_b), w[3], sums[3]);
         }
-        for (int i = c; i < c + 4; ++i) {
-          const int32_t q = kws_requantize_narrow(sums[i - c], l->multiplier[i], l->shift[i]) + l->output_offset;
-          *output++ = (int8_t)kws_clamp(q, l->activation_min, l->activation_max);
-        }
+        for (int i = 0; i < 4; ++i) *output++ = kws_narrow_output(outputs, c + i, sums[i]);
       }
     }
   }

@@ -68,6 +68,19 @@ static inline int32_t kws_requantize_narrow(int32_t x, int32_t multiplier, int s
   return (high + (high >> 31) + ((int32_t)1 << (-shift - 1))) >> -shift;
 }
 
+// What turns sums into int8 outputs, copied from a layer: a store through int8_t* may change any memory, so that the
+// compiler would load a layer's fields again after every output.
+typedef struct {
+  const int32_t *bias, *multiplier;
+  const int8_t* shift;
+  int32_t offset, low, high;
+} kws_narrow_outputs;
+
+static inline int8_t kws_narrow_output(kws_narrow_outputs o, int channel, int32_t sum) {
+  const int32_t q = kws_requantize_narrow(sum + o.bias[channel], o.multiplier[channel], o.shift[channel]) + o.offset;
+  return (int8_t)(q < o.low ? o.low : q > o.high ? o.high : q);
+}
+
 // The low half of x, and above it the high half of x << 5.
 static inline uint32_t kws_spread_by_5(uint32_t x) {
   uint32_t y;
