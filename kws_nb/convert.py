@@ -404,10 +404,19 @@ def _softmax(op):
 # %% ../nbs/05_deployment.ipynb #25eee9d0
 _BUILDERS = dict(CONV_2D=_convolution, DEPTHWISE_CONV_2D=_depthwise, FULLY_CONNECTED=_fully_connected, AVERAGE_POOL_2D=_average_pool, MEAN=_mean, PAD=_pad, SOFTMAX=_softmax)
 
+_SAME_BYTES = ('RESHAPE', 'SQUEEZE', 'EXPAND_DIMS') # in the same order
+_SHAPES = ('SHAPE', 'STRIDED_SLICE', 'PACK')         # compute a shape for a RESHAPE when the batch was left open
+_HINTS = dict(QUANTIZE='Convert with inference_input_type = tf.int8', DEQUANTIZE='Convert with inference_output_type = tf.int8', MAX_POOL_2D='Use an average, or a convolution with stride',
+              ADD='Branches are not supported: build a chain of layers', CONCATENATION='Branches are not supported: build a chain of layers', TRANSPOSE='Build the model channels-last',
+              LOGISTIC='Use RELU, RELU6 or a SOFTMAX', TANH='Use RELU or RELU6', SPACE_TO_BATCH_ND='Dilation is not supported: use stride or a larger kernel')
+
+def _computing(graph): # the operators that work on activations
+    return [op for op in graph.operators if not (op.name in _SHAPES and op.outputs[0].dtype == 'int32')]
+
 def _check_chain(graph): # each operator works on what the one before made
     if len(graph.inputs) != 1 or len(graph.outputs) != 1: raise KwsError(f'The model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; the C core takes one of each')
     current = graph.inputs[0]
-    for op in graph.operators:
+    for op in _computing(graph):
         if op.inputs[0] is not current: raise KwsError(f'{op.name} does not continue where the operator before it ended; the C core runs a chain of operators, no branches')
         current = op.outputs[0]
     if current is not graph.outputs[0]: raise KwsError('The model gives out a tensor that is not the last operator\'s; the C core runs a chain of operators')
@@ -416,10 +425,10 @@ def _check_chain(graph): # each operator works on what the one before made
 def core_layers(graph:Graph)->list: # of Layer
     "The calls of our kernels that compute an int8 model."
     layers = []
-    for op in graph.operators:
-        if op.name != 'RESHAPE' and op.name not in _BUILDERS: raise KwsError(f'The C core has no {op.name}; it has {", ".join([*_BUILDERS, "RESHAPE"])}. Change the model, or run it with an interpreter')
+    for op in _computing(graph):
+        if op.name not in (*_SAME_BYTES, *_BUILDERS): raise KwsError(f'The C core has no {op.name}; it has {", ".join([*_BUILDERS, *_SAME_BYTES])}. {_HINTS.get(op.name, "Change the model")}')
         _check_int8(op)
-        if op.name == 'RESHAPE': continue # the same bytes in the same order
+        if op.name in _SAME_BYTES: continue
         layers.append(replace(_BUILDERS[op.name](op), comment=f'{op.name}, {" x ".join(map(str, op.inputs[0].shape[1:]))} to {" x ".join(map(str, op.outputs[0].shape[1:]))}'))
     if not layers: raise KwsError('The model has no operator that computes anything')
     _check_chain(graph)
@@ -468,6 +477,9 @@ def _fold_offset(layer): # weights as a matrix, and the bias that includes the i
     bias = arrays['bias'].astype(np.int64) + layer.fields['input_offset']*weights.sum(1)
     return weights, bias, arrays
 
+def _is_narrow(weights, bias, arrays): # do all sums stay below 2^30, all shifts below 0?
+    return np.abs(bias).max() + 128*np.abs(weights).sum(1).max() < 2**30 and arrays['shift'].max() < 0
+
 # %% ../nbs/05_deployment.ipynb #af936f96
 def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
     if layer.kernel != 'conv2d': return None
@@ -497,7 +509,7 @@ def _dot4_arrays(layer, order=None): # packed weights and the rest, or None
     if order is not None: weights = weights[:, order]
     weights = np.pad(weights, ((0, 0), (0, -weights.shape[1] % 4)))
     packed = pack_dot4(weights)
-    if packed is None or np.abs(bias).max() + 128*np.abs(weights).sum(1).max() >= 2**31: return None
+    if packed is None or not _is_narrow(weights, bias, arrays): return None
     return dict(packed_weights=('uint32_t', packed.reshape(-1)), bias=('int32_t', bias), multiplier=('int32_t', arrays['multiplier']), shift=('int8_t', arrays['shift']))
 
 def _fully_connected_dot4(layer, order=None):
@@ -513,9 +525,20 @@ def _conv2d_dot4(layer):
     named = {f'conv.{k}': v for k, v in arrays.items() if k != 'packed_weights'} | dict(packed_weights=arrays['packed_weights'])
     return Layer('conv2d_dot4', {f'conv.{k}': v for k, v in layer.fields.items()}, named, layer.inputs, layer.outputs, layer.comment, rows=layer.rows, scratch=n)
 
+def _depthwise_taps(layer):
+    f = layer.fields
+    if layer.kernel != 'depthwise_conv2d' or f['input_channels'] != f['output_channels'] or f['input_channels'] % 4: return None
+    channels, arrays = f['input_channels'], {k: np.asarray(v) for k, (_, v) in layer.arrays.items()}
+    weights = arrays['weights'].reshape(-1, channels).astype(np.int64) # [taps, channels]
+    bias = arrays['bias'].astype(np.int64) + f['input_offset']*weights.sum(0)
+    if not _is_narrow(weights.T, bias, arrays): return None
+    taps = len(weights) + len(weights) % 2
+    named = dict(packed_weights=('uint32_t', pack_taps(weights).reshape(-1)), **{'conv.bias': ('int32_t', bias), 'conv.multiplier': layer.arrays['multiplier'], 'conv.shift': layer.arrays['shift']})
+    return Layer('depthwise_taps', {f'conv.{k}': v for k, v in f.items()}, named, layer.inputs, layer.outputs, layer.comment, scratch=4*taps + channels)
+
 def fast_layers(layers)->list: # the same layers, with `fast` where there is a faster kernel
     "Choose the kernels for a processor with DSP instructions."
-    layers = [replace(layer, fast=_fully_connected_dot4(layer) or _conv2d_dot4(layer)) for layer in layers]
+    layers = [replace(layer, fast=_fully_connected_dot4(layer) or _conv2d_dot4(layer) or _depthwise_taps(layer)) for layer in layers]
     for i, (layer, following) in enumerate(zip(layers, layers[1:])):
         if following.kernel != 'fully_connected' or not (pairs := _pairs(layer)): continue
         f = layer.fields # the channel comes before the column: the next layer's weights are reordered likewise

@@ -50,7 +50,7 @@ void kws_conv2d_dot4_rows_s8(const kws_conv2d_dot4* layer, int first_row, int en
         int32_t sums[4];
         kws_dot4_s8(in, group, n_words, sums);
         for (int i = 0; i < 4 && c < l->output_channels; ++i, ++c) {
-          const int32_t q = kws_requantize(sums[i] + l->bias[c], l->multiplier[c], l->shift[c]) + l->output_offset;
+          const int32_t q = kws_requantize_narrow(sums[i] + l->bias[c], l->multiplier[c], l->shift[c]) + l->output_offset;
           *output++ = (int8_t)kws_clamp(q, l->activation_min, l->activation_max);
         }
       }

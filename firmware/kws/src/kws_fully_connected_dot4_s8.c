@@ -12,7 +12,7 @@ void kws_fully_connected_dot4_s8(const kws_fully_connected_dot4* l, const int8_t
       kws_dot4_s8(input, group, l->inputs / 4, sums);
       group += 4 + l->inputs;
     }
-    const int32_t q = kws_requantize(sums[o % 4] + l->bias[o], l->multiplier[o], l->shift[o]) + l->output_offset;
+    const int32_t q = kws_requantize_narrow(sums[o % 4] + l->bias[o], l->multiplier[o], l->shift[o]) + l->output_offset;
     output[o] = (int8_t)kws_clamp(q, l->activation_min, l->activation_max);
   }
 }
