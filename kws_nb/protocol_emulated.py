@@ -45,6 +45,7 @@ def _own_cycles(name, operands): # an instruction without its neighbours
     if name.startswith('vmov') and not all(re.fullmatch(r'[sd]\d+', register) for register in _registers(operands)): return 2 # from or to the core
     return 1 + TAKEN_BRANCH_CYCLES if name == 'isb' else 1
 
+# %% ../nbs/05b_emulator.ipynb #5b0c1a02
 def _address_registers(name, operands):
     if name.startswith(('push', 'pop', 'vpush', 'vpop')): return {'sp'}
     return set(_registers(operands.partition('{')[0] if name.startswith(_MULTIPLE) else operands.partition('[')[2]))
