@@ -21,7 +21,7 @@ class BuildWithCore(build_py):
         if self.editable_mode:
             return  # a clone compiles its core when it is first needed
         package = Path(self.build_lib) / settings["lib_name"]
-        for folder in ("kws", "host", "emulated"):
+        for folder in ("kws", "host", "emulated", "verify"):
             shutil.copytree(root / "firmware" / folder, package / "_firmware" / folder, dirs_exist_ok=True)
         shutil.copytree(root / "data/models", package / "models", dirs_exist_ok=True)
         sys.path.insert(0, str(root))

@@ -18,7 +18,7 @@ from .convert import core_sources
 # %% ../nbs/05a_board.ipynb #6c276ad4
 _CPU = dict(clang=['-target', 'thumb-freestanding-eabihf', '-mcpu=cortex_m4+vfp4d16sp'],
             gcc=['-mcpu=cortex-m4', '-mthumb', '-mfloat-abi=hard', '-mfpu=fpv4-sp-d16', '-nostdlib', '-fno-tree-loop-distribute-patterns'])
-_FLAGS = ['-std=c11', '-O3', '-g', '-ffreestanding', '-fwrapv', '-fno-unwind-tables', '-fno-asynchronous-unwind-tables', '-ffunction-sections',
+_FLAGS = ['-std=c11', '-O3', '-ffreestanding', '-fwrapv', '-fno-unwind-tables', '-fno-asynchronous-unwind-tables', '-ffunction-sections',
           '-fdata-sections', '-Wall', '-Wextra', '-Wl,--gc-sections', '-Wl,-e,reset_handler']
 
 def _cross_compiler(toolchain):
@@ -41,20 +41,24 @@ def reference_model()->Path:
     "The trained int8 model that comes with `kws_nb`."
     return models_dir()/'tinyconv.tflite'
 
-def build_firmware(model=None,          # int8 .tflite, default `reference_model`
+_LIVE = ('kws_spotter.c', 'kws_protocol.c') # what needs a model of the spotter's shape
+
+def build_firmware(model=None,          # int8 .tflite, path or bytes, default `reference_model`
                    toolchain='clang',   # or 'gcc'
                    board='emulated',    # folder in `firmware`; what it lacks comes from `firmware/emulated`
-                   extra=None           # more generated files, name -> text
+                   extra=None,          # more generated files, name -> text
+                   live=True,           # with the spotter and its protocol; else any model's shape will do
+                   defines=()           # of the preprocessor, as in `KWS_PLAIN_C`
                   )->Path:              # ELF, cached by the hash of all that it depends on
     "Compile the live firmware with a model."
     compiler, source = _cross_compiler(toolchain), firmware_dir()
-    generated = core_sources(Path(model or reference_model())) | (extra or {})
+    generated = core_sources(model if isinstance(model, bytes) else Path(model or reference_model()), live=live) | (extra or {})
     folders = dict.fromkeys((source/board, source/'emulated', source/'kws/src'))
-    inputs = [path for folder in folders for path in folder.iterdir() if path.suffix in ('.c', '.h', '.ld')]
-    command = [*compiler, *_CPU[toolchain], *_FLAGS]
-    output = build_dir()/f'firmware/{board}-{toolchain}-{sources_hash(inputs, command[-len(_FLAGS):], generated)}.elf'
+    inputs = [path for folder in folders for path in folder.iterdir() if path.suffix in ('.c', '.h', '.S', '.ld')]
+    command = [*compiler, *_CPU[toolchain], *(f'-D{name}' for name in defines), *_FLAGS]
+    output = build_dir()/f'firmware/{board}-{toolchain}-{sources_hash(inputs, command[len(compiler):], generated)}.elf'
     if output.is_file(): return output
-    named = {path.name: path for folder in reversed(folders) for path in folder.glob('*.c')} # a board's own file replaces the emulated board's
+    named = {path.name: path for folder in reversed(folders) for path in folder.glob('*.[cS]') if live or path.name not in _LIVE} # a board's own file replaces the emulated board's
     with atomic_path(output) as temporary:
         for name, text in generated.items(): (temporary.parent/name).write_text(text)
         units = [*named.values(), *(temporary.parent/name for name in generated if name.endswith('.c'))]

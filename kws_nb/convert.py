@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['ENGINES', 'export_onnx', 'export_saved_model', 'convert_tflite', 'Converted', 'convert', 'Tensor', 'Operator',
            'Graph', 'read_tflite', 'quantize_features', 'run_tflite', 'c_bytes', 'quantize_multiplier', 'Layer',
-           'core_layers', 'run_core', 'feature_multiplier', 'core_sources']
+           'core_layers', 'run_core', 'feature_multiplier', 'fast_layers', 'core_sources']
 
 # %% ../nbs/05_deployment.ipynb #6e13ffa9
 import contextlib, io, logging, os, re, warnings
 import numpy as np
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from .core import *
+from .packing import *
 
 # %% ../nbs/05_deployment.ipynb #0086a3b2
 def export_onnx(model): # TinyConv -> onnx.ModelProto, input [1, 1, 49, 40], output probabilities
@@ -175,6 +176,8 @@ class Graph:
 # %% ../nbs/05_deployment.ipynb #dc741718
 _DTYPES = {0: 'float32', 1: 'float16', 2: 'int32', 3: 'uint8', 4: 'int64', 6: 'bool', 7: 'int16', 9: 'int8', 17: 'int4'}
 _OPTIONS = dict(CONV_2D=('Conv2DOptions', 'Padding StrideH StrideW DilationHFactor DilationWFactor FusedActivationFunction'),
+                DEPTHWISE_CONV_2D=('DepthwiseConv2DOptions', 'Padding StrideH StrideW DilationHFactor DilationWFactor FusedActivationFunction'),
+                AVERAGE_POOL_2D=('Pool2DOptions', 'Padding StrideH StrideW FilterHeight FilterWidth FusedActivationFunction'), MEAN=('ReducerOptions', 'KeepDims'),
                 FULLY_CONNECTED=('FullyConnectedOptions', 'FusedActivationFunction KeepNumDims'),
                 SOFTMAX=('SoftmaxOptions', 'Beta'))
 
@@ -232,7 +235,7 @@ def quantize_features(features, # float32
 def _interpreter(content, engine): # a function from one input array to one output array
     if engine == 'tflite-micro':
         from tflite_micro import runtime
-        micro = runtime.Interpreter.from_bytes(content)
+        micro = runtime.Interpreter.from_bytes(content, arena_size=10*len(content) + (4 << 20))
         def run(x):
             micro.set_input(x, 0)
             micro.invoke()
@@ -254,17 +257,17 @@ def _interpreter(content, engine): # a function from one input array to one outp
 ENGINES = ('tensorflow', 'litert', 'tflite-micro')
 
 def run_tflite(model,     # path or bytes
-               features,  # `[n, 49, 40]`: float32, or int8 codes for an int8 model
+               features,  # `[n, 49, 40]` (or as the model's input): float32, or int8 codes for an int8 model
                engine='litert' # one of `ENGINES`
               )->np.ndarray: # `[n, 4]`: float32, or int8 for an int8 model
     "The outputs of an interpreter."
     graph = read_tflite(model)
     content = model if isinstance(model, bytes) else Path(model).read_bytes()
     features, (input_,) = np.asarray(features), graph.inputs
-    if features.shape[1:] != input_.shape[1:3]: raise KwsError(f'The model takes {list(input_.shape)}, the features are {list(features.shape)}')
+    if features.shape[1:] not in (input_.shape[1:], input_.shape[1:-1] if input_.shape[-1] == 1 else ()): raise KwsError(f'The model takes {list(input_.shape)}, the features are {list(features.shape)}')
     if input_.dtype == 'int8' and features.dtype != np.int8: features = quantize_features(features, input_)
     run = _interpreter(content, engine)
-    return np.stack([run(x[None, ..., None])[0].copy() for x in features]) if len(features) else np.zeros((0, *graph.outputs[0].shape[1:]), graph.outputs[0].dtype)
+    return np.stack([run(x.reshape(1, *input_.shape[1:]))[0].copy() for x in features]) if len(features) else np.zeros((0, *graph.outputs[0].shape[1:]), graph.outputs[0].dtype)
 
 # %% ../nbs/05_deployment.ipynb #7e4c1f0c
 def c_bytes(content:bytes, name='g_model')->str:
@@ -296,59 +299,118 @@ class Layer:
     arrays: dict     # field -> (C type, values)
     inputs: int      # bytes in
     outputs: int     # bytes out
+    comment: str = ''  # what it is, for a reader of the C
+    struct: str = ''   # C struct without `kws_`, where it isn't called as the kernel
+    rows: int = 0      # output rows, of a kernel that can compute some of them
+    scratch: int = 0   # bytes it needs beside input and output
+    fast: 'Layer|None' = None # the same where KWS_FAST
 
 def _check_int8(op):
     for tensor in (op.inputs[0], op.outputs[0]):
         if tensor.dtype != 'int8': raise KwsError(f'{op.name} has a {tensor.dtype} tensor ({tensor.name}); the C core runs full int8 models. Convert with calibration clips')
 
-def _weights(op, factors): # the arrays that convolution and fully connected layers share
+def _constant(op, tensor):
+    if tensor.data is None: raise KwsError(f'{op.name} has {tensor.name!r} that is computed, not stored; the C core needs constants')
+    return tensor.data
+
+def _weights(op, factors, n): # the arrays that convolution and fully connected layers share
     weights, bias = op.inputs[1], op.inputs[2] if len(op.inputs) > 2 else None
-    if weights.data is None: raise KwsError(f'{op.name} has weights that are computed, not stored; the C core needs constants')
-    n = weights.shape[0]
+    if weights.dtype != 'int8': raise KwsError(f'{op.name} has {weights.dtype} weights; the C core has int8. Convert with calibration clips')
     multipliers = [quantize_multiplier(f) for f in np.broadcast_to(factors, n)]
-    return dict(weights=('int8_t', weights.data.reshape(-1)), bias=('int32_t', bias.data if bias is not None else np.zeros(n, int)),
+    return dict(weights=('int8_t', _constant(op, weights).reshape(-1)), bias=('int32_t', _constant(op, bias) if bias is not None else np.zeros(n, int)),
                 multiplier=('int32_t', [q for q, _ in multipliers]), shift=('int8_t', [s for _, s in multipliers]))
 
+def _window(op, kernel): # the fields of everything that slides over an image
+    (_, h, w, c), (_, oh, ow, oc), (kh, kw), o = op.inputs[0].shape, op.outputs[0].shape, kernel, op.options
+    same, (sh, sw) = o['Padding'] == 0, (o['StrideH'], o['StrideW'])
+    if (o.get('DilationHFactor', 1), o.get('DilationWFactor', 1)) != (1, 1): raise KwsError(f'{op.name} with dilation is not supported by the C core; use stride or a larger kernel')
+    low, high = _activation_range(o['FusedActivationFunction'], op.outputs[0])
+    return dict(input_height=h, input_width=w, input_channels=c, output_height=oh, output_width=ow, output_channels=oc, kernel_height=kh, kernel_width=kw,
+                stride_height=sh, stride_width=sw, pad_top=_same_pads(h, kh, sh)[0]*same, pad_left=_same_pads(w, kw, sw)[0]*same,
+                input_offset=-op.inputs[0].zero_point, output_offset=op.outputs[0].zero_point, activation_min=low, activation_max=high)
+
+def _bytes(tensor): return int(np.prod(tensor.shape[1:]))
+
+def _effective_scales(op): # of convolutions: in double precision, as TFLite has it
+    return np.float64(op.inputs[0].scale[0])*op.inputs[1].scale.astype(np.float64)/np.float64(op.outputs[0].scale[0])
+
 def _convolution(op):
-    (_, h, w, c), (_, oh, ow, oc), (_, kh, kw, kc) = op.inputs[0].shape, op.outputs[0].shape, op.inputs[1].shape
-    o, x, y = op.options, op.inputs[0], op.outputs[0]
-    if (o['DilationHFactor'], o['DilationWFactor']) != (1, 1): raise KwsError('CONV_2D with dilation is not supported by the C core')
-    if kc != c: raise KwsError(f'CONV_2D in {c//kc} groups is not supported by the C core')
-    sh, sw = o['StrideH'], o['StrideW']
-    same = o['Padding'] == 0
-    low, high = _activation_range(o['FusedActivationFunction'], y)
-    arrays = _weights(op, np.float64(x.scale[0])*op.inputs[1].scale.astype(np.float64)/np.float64(y.scale[0]))
-    fields = dict(input_height=h, input_width=w, input_channels=c, output_height=oh, output_width=ow, output_channels=oc, kernel_height=kh, kernel_width=kw,
-                  stride_height=sh, stride_width=sw, pad_top=_same_pads(h, kh, sh)[0]*same, pad_left=_same_pads(w, kw, sw)[0]*same,
-                  input_offset=-x.zero_point, output_offset=y.zero_point, activation_min=low, activation_max=high)
-    return Layer('conv2d', fields, arrays, h*w*c, oh*ow*oc)
+    weights, c = op.inputs[1], op.inputs[0].shape[3]
+    if weights.shape[3] != c: raise KwsError(f'CONV_2D in {c//weights.shape[3]} groups is not supported by the C core; use one group, or a depthwise convolution')
+    fields = _window(op, weights.shape[1:3])
+    return Layer('conv2d', fields, _weights(op, _effective_scales(op), weights.shape[0]), _bytes(op.inputs[0]), _bytes(op.outputs[0]), rows=fields['output_height'])
+
+def _depthwise(op):
+    weights = op.inputs[1]
+    fields, arrays = _window(op, weights.shape[1:3]), _weights(op, _effective_scales(op), weights.shape[3])
+    layer = Layer('depthwise_conv2d', fields, arrays, _bytes(op.inputs[0]), _bytes(op.outputs[0]), struct='conv2d')
+    if fields['input_channels'] > 1: return layer
+    # one input channel: every filter sees it, so it is an ordinary convolution
+    layer.arrays['weights'] = ('int8_t', weights.data[0].transpose(2, 0, 1).reshape(-1))
+    return replace(layer, kernel='conv2d', rows=fields['output_height'])
 
 def _fully_connected(op):
-    x, y = op.inputs[0], op.outputs[0]
-    outputs, inputs = op.inputs[1].shape
+    x, weights, y = op.inputs[0], op.inputs[1], op.outputs[0]
+    outputs, inputs = weights.shape
+    if int(np.prod(x.shape)) != inputs: raise KwsError(f'FULLY_CONNECTED on {list(x.shape)} has {int(np.prod(x.shape))//inputs} vectors of {inputs}; the C core takes one. Flatten first')
     low, high = _activation_range(op.options['FusedActivationFunction'], y)
-    product = (x.scale[0]*op.inputs[1].scale).astype(np.float32) # in single precision, as TFLite has it
-    arrays = _weights(op, product.astype(np.float64)/np.float64(y.scale[0]))
+    if len(weights.scale) > 1: scales = _effective_scales(op)
+    else: scales = (x.scale[0]*weights.scale).astype(np.float32).astype(np.float64)/np.float64(y.scale[0]) # in single precision, as TFLite has it
     fields = dict(inputs=inputs, outputs=outputs, input_offset=-x.zero_point, output_offset=y.zero_point, activation_min=low, activation_max=high)
-    return Layer('fully_connected', fields, arrays, inputs, outputs)
+    return Layer('fully_connected', fields, _weights(op, scales, outputs), inputs, outputs)
+
+def _average_pool(op):
+    if op.inputs[0].zero_point != op.outputs[0].zero_point or op.inputs[0].scale[0] != op.outputs[0].scale[0]: raise KwsError('AVERAGE_POOL_2D that changes the scale is not supported by the C core; convert again with a current TensorFlow')
+    return Layer('average_pool', _window(op, (op.options['FilterHeight'], op.options['FilterWidth'])), {}, _bytes(op.inputs[0]), _bytes(op.outputs[0]), struct='conv2d')
+
+def _mean(op):
+    x, y, rank = op.inputs[0], op.outputs[0], len(op.inputs[0].shape)
+    axes = sorted({int(a) % rank for a in np.atleast_1d(_constant(op, op.inputs[1]))})
+    if axes != list(range(1, rank - 1)): raise KwsError(f'MEAN over the axes {axes} of {list(x.shape)} is not supported by the C core; average over all rows and columns')
+    positions, channels = int(np.prod(x.shape[1:-1])), x.shape[-1]
+    multiplier, shift = quantize_multiplier(np.float64(x.scale[0])/np.float64(y.scale[0]))
+    extra = min(positions.bit_length() - 1, 31 + shift) # the division becomes part of the multiplier
+    fields = dict(positions=positions, channels=channels, sum_offset=-x.zero_point*positions, multiplier=(multiplier << extra)//positions, shift=shift - extra, output_offset=y.zero_point)
+    return Layer('mean', fields, {}, positions*channels, channels)
+
+def _pad(op):
+    x, y, pads = op.inputs[0], op.outputs[0], _constant(op, op.inputs[1]).astype(int)
+    if (x.scale[0], x.zero_point) != (y.scale[0], y.zero_point): raise KwsError('PAD that changes the scale is not supported by the C core; convert again with a current TensorFlow')
+    shape, pads = ((1,)*(5 - len(x.shape)) + x.shape[1:])[-3:], [(0, 0)]*(4 - len(pads)) + pads.tolist()
+    if tuple(pads[0]) != (0, 0): raise KwsError('PAD of the batch is not supported by the C core; pad rows, columns or channels')
+    fields = dict(zip(('height', 'width', 'channels'), shape)) | {f'{place}_{axis}': pads[1 + i][j] for i, axis in enumerate(('rows', 'columns', 'channels')) for j, place in enumerate(('before', 'after'))}
+    return Layer('pad', fields | dict(value=y.zero_point), {}, _bytes(x), _bytes(y))
 
 def _softmax(op):
     x, y = op.inputs[0], op.outputs[0]
     if (float(y.scale[0]), y.zero_point) != (1/256, -128): raise KwsError('SOFTMAX must have an output scale of 1/256 and zero point -128')
+    if _bytes(x) != x.shape[-1]: raise KwsError(f'SOFTMAX over {list(x.shape)} is {_bytes(x)//x.shape[-1]} distributions; the C core takes one. Flatten first')
+    if x.shape[-1] > 4095: raise KwsError(f'SOFTMAX of {x.shape[-1]} values is not supported by the C core; it takes at most 4095')
     multiplier, shift = quantize_multiplier(min(float(op.options['Beta'])*float(x.scale[0])*2**26, 2**31 - 1))
     fields = dict(size=x.shape[-1], multiplier=multiplier, shift=shift, diff_min=-int(np.floor(31*2.**26/2.**shift)))
     return Layer('softmax', fields, {}, x.shape[-1], x.shape[-1])
 
-_BUILDERS = dict(CONV_2D=_convolution, FULLY_CONNECTED=_fully_connected, SOFTMAX=_softmax)
+_BUILDERS = dict(CONV_2D=_convolution, DEPTHWISE_CONV_2D=_depthwise, FULLY_CONNECTED=_fully_connected, AVERAGE_POOL_2D=_average_pool, MEAN=_mean, PAD=_pad, SOFTMAX=_softmax)
+
+def _check_chain(graph): # each operator works on what the one before made
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1: raise KwsError(f'The model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; the C core takes one of each')
+    current = graph.inputs[0]
+    for op in graph.operators:
+        if op.inputs[0] is not current: raise KwsError(f'{op.name} does not continue where the operator before it ended; the C core runs a chain of operators, no branches')
+        current = op.outputs[0]
+    if current is not graph.outputs[0]: raise KwsError('The model gives out a tensor that is not the last operator\'s; the C core runs a chain of operators')
+    if graph.inputs[0].shape[0] != 1: raise KwsError(f'The model takes {graph.inputs[0].shape[0]} inputs at a time; the C core takes one. Convert with a batch of 1')
 
 def core_layers(graph:Graph)->list: # of Layer
     "The calls of our kernels that compute an int8 model."
     layers = []
     for op in graph.operators:
-        if op.name == 'RESHAPE': continue # the same bytes in the same order
-        if op.name not in _BUILDERS: raise KwsError(f'The C core has no {op.name}; it has {", ".join([*_BUILDERS, "RESHAPE"])}. Change the model, or run it with an interpreter')
+        if op.name != 'RESHAPE' and op.name not in _BUILDERS: raise KwsError(f'The C core has no {op.name}; it has {", ".join([*_BUILDERS, "RESHAPE"])}. Change the model, or run it with an interpreter')
         _check_int8(op)
-        layers.append(_BUILDERS[op.name](op))
+        if op.name == 'RESHAPE': continue # the same bytes in the same order
+        layers.append(replace(_BUILDERS[op.name](op), comment=f'{op.name}, {" x ".join(map(str, op.inputs[0].shape[1:]))} to {" x ".join(map(str, op.outputs[0].shape[1:]))}'))
+    if not layers: raise KwsError('The model has no operator that computes anything')
+    _check_chain(graph)
     return layers
 
 # %% ../nbs/05_deployment.ipynb #2d5e3760
@@ -363,7 +425,7 @@ def run_core(model,    # path or bytes of an int8 .tflite
     calls = []
     for layer in core_layers(graph):
         arrays = {k: ffi.new(f'{ctype}[]', np.asarray(v).tolist()) for k, (ctype, v) in layer.arrays.items()}
-        calls.append((getattr(lib, f'kws_{layer.kernel}_s8'), ffi.new(f'kws_{layer.kernel} *', layer.fields | arrays), arrays, layer))
+        calls.append((getattr(lib, f'kws_{layer.kernel}_s8'), ffi.new(f'kws_{layer.struct or layer.kernel} *', layer.fields | arrays), arrays, layer))
     outputs = np.empty((len(codes), calls[-1][3].outputs), np.int8)
     for x, y in zip(codes.reshape(len(codes), -1), outputs):
         current = ffi.new('int8_t[]', x.tobytes())
@@ -387,6 +449,66 @@ def feature_multiplier(tensor:Tensor # the model's input
         if (codes == quantize_features(features*FEATURE_SCALE, tensor)).all(): return multiplier, shift
     raise KwsError(f'The input scale {tensor.scale[0]} is too far from the features\' 0 … 26; calibrate with real clips')
 
+# %% ../nbs/05_deployment.ipynb #b1f0c2d3
+def _fold_offset(layer): # weights as a matrix, and the bias that includes the input's zero point
+    arrays = {k: np.asarray(v) for k, (_, v) in layer.arrays.items()}
+    weights = arrays['weights'].reshape(len(arrays['bias']), -1).astype(np.int64)
+    bias = arrays['bias'].astype(np.int64) + layer.fields['input_offset']*weights.sum(1)
+    return weights, bias, arrays
+
+def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
+    if layer.kernel != 'conv2d': return None
+    f = layer.fields
+    n, rest = divmod(f['output_width'] - 4, 8)
+    if (f['input_channels'] != 1 or f['stride_width'] != 2 or f['input_offset'] != 128 or f['pad_left'] not in (2, 3) or rest or n < 1
+            or 2*f['output_width'] + 2 - f['pad_left'] > f['input_width']): return None
+    arrays = {k: np.asarray(v) for k, (_, v) in layer.arrays.items()}
+    weights = arrays['weights'].reshape(-1, f['kernel_height'], f['kernel_width']).astype(np.int64)
+    filters = [pack_pairs_filter(w, b, m, s, f['output_offset'], f['activation_min'], f['activation_max']) for w, b, m, s in zip(weights, arrays['bias'], arrays['multiplier'], arrays['shift'])]
+    if None in filters: return None
+    def filter_text(p):
+        rows = ', '.join('{' + ', '.join(f'0x{w:08x}u' for w in row) + '}' for row in p['weights'])
+        return f'{{.weights = {{{rows}}}, .start = {{0x{p["start"][0]:08x}u, 0x{p["start"][1]:08x}u}}, .multiplier = {p["multiplier"]}, .addend = {p["addend"]}}}'
+    rows = []
+    for y in range(f['output_height']):
+        top = y*f['stride_height'] - f['pad_top']
+        first, end = max(top, 0), min(top + f['kernel_height'], f['input_height'])
+        rows.append(f'{{{first}, {end - first}, {KERNEL_ROWS - (end - first) - (first - top)}}}')
+    fields = {k: f[k] for k in ('input_height', 'input_width', 'output_width', 'output_channels', 'pad_left')} | dict(blocks=n)
+    return Layer('conv2d_pairs', fields, dict(filters=('kws_pairs_filter', [filter_text(p) for p in filters]), rows=('kws_pairs_row', rows)), layer.inputs, layer.outputs,
+                 layer.comment, rows=layer.rows, scratch=4*f['input_height']*(6 + 10*n))
+
+def _dot4_arrays(layer, order=None): # packed weights and the rest, or None
+    weights, bias, arrays = _fold_offset(layer)
+    if order is not None: weights = weights[:, order]
+    weights = np.pad(weights, ((0, 0), (0, -weights.shape[1] % 4)))
+    packed = pack_dot4(weights)
+    if packed is None or np.abs(bias).max() + 128*np.abs(weights).sum(1).max() >= 2**31: return None
+    return dict(packed_weights=('uint32_t', packed.reshape(-1)), bias=('int32_t', bias), multiplier=('int32_t', arrays['multiplier']), shift=('int8_t', arrays['shift']))
+
+def _fully_connected_dot4(layer, order=None):
+    if layer.kernel != 'fully_connected' or layer.inputs % 4: return None
+    arrays = _dot4_arrays(layer, order)
+    fields = {k: layer.fields[k] for k in ('inputs', 'outputs', 'output_offset', 'activation_min', 'activation_max')}
+    return arrays and Layer('fully_connected_dot4', fields, arrays, layer.inputs, layer.outputs, layer.comment)
+
+def _conv2d_dot4(layer):
+    if layer.kernel != 'conv2d': return None
+    arrays, n = _dot4_arrays(layer), -(-int(np.prod([layer.fields[k] for k in ('kernel_height', 'kernel_width', 'input_channels')]))//4)*4
+    if not arrays: return None
+    named = {f'conv.{k}': v for k, v in arrays.items() if k != 'packed_weights'} | dict(packed_weights=arrays['packed_weights'])
+    return Layer('conv2d_dot4', {f'conv.{k}': v for k, v in layer.fields.items()}, named, layer.inputs, layer.outputs, layer.comment, rows=layer.rows, scratch=n)
+
+def fast_layers(layers)->list: # the same layers, with `fast` where there is a faster kernel
+    "Choose the kernels for a processor with DSP instructions."
+    layers = [replace(layer, fast=_fully_connected_dot4(layer) or _conv2d_dot4(layer)) for layer in layers]
+    for i, (layer, following) in enumerate(zip(layers, layers[1:])):
+        if following.kernel != 'fully_connected' or not (pairs := _pairs(layer)): continue
+        f = layer.fields # the channel comes before the column: the next layer's weights are reordered likewise
+        order = np.arange(layer.outputs).reshape(f['output_height'], f['output_width'], f['output_channels']).transpose(0, 2, 1).reshape(-1)
+        if dot4 := _fully_connected_dot4(following, order): layers[i], layers[i + 1] = replace(layer, fast=pairs), replace(following, fast=dot4)
+    return layers
+
 # %% ../nbs/05_deployment.ipynb #ddceeefe
 def _c_rows(values, width=118):
     lines, line = [], ' '
@@ -395,50 +517,142 @@ def _c_rows(values, width=118):
         line += f' {value},'
     return '\n'.join([*lines, line])
 
-def core_sources(model,           # path or bytes of an int8 .tflite, input [1, 49, 40, 1], output 4 scores
-                 name='tinyconv'  # the board answers it to `name%`
+def _layer_code(layer, name): # constants and the function that runs a layer
+    parts = []
+    def array(field): return f'{name}_{field.split(".")[-1]}'
+    for field, (ctype, values) in layer.arrays.items():
+        values = np.asarray(values).tolist()
+        if ctype == 'uint32_t': values = [f'0x{v & 0xFFFFFFFF:08x}u' for v in values]
+        parts.append(f'static const {ctype} {array(field)}[{len(values)}] = {{\n{_c_rows(values)}\n}};\n')
+    fields = layer.fields | {k: array(k) for k in layer.arrays}
+    rows = '\n'.join(f'    .{k} = {v},' for k, v in fields.items())
+    struct = layer.struct or layer.kernel
+    parts.append(f'static const kws_{struct} {name}_layer = {{\n{rows}\n}};\n')
+    some, scratch = bool(layer.rows), bool(layer.scratch)
+    parameters = ['int first_row, int end_row']*some + ['const int8_t* input, int8_t* output'] + ['void* scratch']*scratch
+    arguments = [f'&{name}_layer'] + ['first_row, end_row']*some + ['input, output'] + ['scratch']*scratch
+    kernel = f'kws_{layer.kernel}{"_rows" if some else ""}_s8'
+    parts.append(f'static void {name}({", ".join(parameters)}) {{\n  {kernel}({", ".join(arguments)});\n}}\n')
+    return '\n'.join(parts)
+
+def _buffers(layers, kept): # (bytes, first step, last step): the outputs of all layers but the last, then the scratches
+    outputs = [(layer.outputs, -1 if i == 0 and kept else i, len(layers) if i == 0 and kept else i + 1) for i, layer in enumerate(layers[:-1])]
+    scratches = [(layer.scratch, i, i) for i, layer in enumerate(layers) if layer.scratch]
+    return outputs + scratches
+
+def _sliding(layers): # rows of the first convolution that see no padding above or below: first, end, stride; None: no use
+    f = layers[0].fields
+    if not layers[0].rows or len(layers) < 2 or layers[0].outputs//layers[0].rows % 4: return None
+    first = -(-f['pad_top']//f['stride_height'])
+    end = min((f['input_height'] - f['kernel_height'] + f['pad_top'])//f['stride_height'] + 1, f['output_height'])
+    return (first, end, f['stride_height']) if end - first > 1 else None
+
+def _invoke_code(layers, names, sliding): # the calls, for one of the two sets of kernels
+    places, total = plan_memory(_buffers(layers, sliding))
+    places = [*places[:len(layers) - 1], None, *places[len(layers) - 1:]]
+    scratch_places = iter(places[len(layers):])
+    constants = [f'{name.upper()}_OUTPUT = {place}' for name, place in zip(names, places) if place is not None]
+    lines, current = [], 'input'
+    for i, (name, layer) in enumerate(zip(names, layers)):
+        following = 'scores' if i == len(layers) - 1 else f'memory + {name.upper()}_OUTPUT'
+        scratch = ''
+        if layer.scratch:
+            constants.append(f'{name.upper()}_SCRATCH = {next(scratch_places)}')
+            scratch = f', memory + {name.upper()}_SCRATCH'
+        lines.append((name, layer, f'{current}, {following}{scratch}'))
+        current = following
+    def call(name, layer, rest, rows=None): return f'  {name}({f"{rows[0]}, {rows[1]}, " if layer.rows else ""}{rest});'
+    body = [call(*line, (0, line[1].rows)) for line in lines]
+    code = f'// Where activations lie in the workspace, in bytes.\nenum {{\n' + '\n'.join(f'  {c},' for c in constants) + f'\n}};\n\n' if constants else ''
+    memory = '  int8_t* const memory = (int8_t*)workspace->words;\n'
+    if not sliding:
+        code += f'''void kws_model_invoke(const int8_t* input, int8_t* scores, kws_model_workspace* workspace) {{
+{memory if constants else "  (void)workspace;"}{chr(10).join(body)}
+}}
+
+void kws_model_slide(const int8_t* input, int moved_rows, int8_t* scores, kws_model_workspace* workspace) {{
+  (void)moved_rows;
+  kws_model_invoke(input, scores, workspace);
+}}
+'''
+        return code, total
+    (first, end, stride), name, layer = sliding, names[0], layers[0]
+    code += f'''// Rows of {name} that see no edge, {first} ... {end - 1}, move with the window.
+enum {{ FIRST_INNER_ROW = {first}, END_INNER_ROW = {end}, ROWS = {layer.rows}, ROW_STRIDE = {stride}, ROW_BYTES = {layer.outputs//layer.rows} }};
+
+static void after_{name}(int8_t* memory, int8_t* scores) {{
+{chr(10).join(body[1:])}
+}}
+
+void kws_model_invoke(const int8_t* input, int8_t* scores, kws_model_workspace* workspace) {{
+{memory}{body[0]}
+  after_{name}(memory, scores);
+}}
+
+void kws_model_slide(const int8_t* input, int moved_rows, int8_t* scores, kws_model_workspace* workspace) {{
+{memory}  int8_t* const inner = memory + {name.upper()}_OUTPUT + FIRST_INNER_ROW * ROW_BYTES;
+  const int moved = moved_rows / ROW_STRIDE, kept = END_INNER_ROW - FIRST_INNER_ROW - moved;
+  if (moved_rows < 1 || moved_rows % ROW_STRIDE != 0 || kept < 1) {{
+    kws_model_invoke(input, scores, workspace);
+    return;
+  }}
+  kws_move_words_down(inner, inner + moved * ROW_BYTES, (size_t)(kept * ROW_BYTES));
+{call(*lines[0], (0, "FIRST_INNER_ROW"))}
+{call(*lines[0], ("FIRST_INNER_ROW + kept", "ROWS"))}
+  after_{name}(memory, scores);
+}}
+'''
+    return code, total
+
+def core_sources(model,           # path or bytes of an int8 .tflite
+                 name='tinyconv', # the board answers it to `name%`
+                 live=True        # for the spotter: input [1, 49, 40, 1], output 4 scores
                 )->dict: # file name -> text
     "The model as C for our core: `kws_model.h` and `kws_model.c`."
     graph = read_tflite(model)
+    layers = fast_layers(core_layers(graph))
     (input_,), (output,) = graph.inputs, graph.outputs
-    if int(np.prod(input_.shape)) != N_FRAMES*N_CHANNELS or int(np.prod(output.shape)) != len(LABELS):
-        raise KwsError(f'The model turns {list(input_.shape)} into {list(output.shape)}; the spotter needs [1, {N_FRAMES}, {N_CHANNELS}, 1] and {len(LABELS)} scores')
     if not re.fullmatch(r'[A-Za-z0-9_.-]{1,40}', name): raise KwsError(f'{name!r} is no model name: use up to 40 letters, digits, - _ .')
-    layers, (multiplier, shift) = core_layers(graph), feature_multiplier(input_)
-    sizes = [layer.outputs for layer in layers[:-1]]
-    ping, pong = max(sizes[0::2], default=1), max(sizes[1::2], default=1)
+    features = ''
+    if live:
+        if int(np.prod(input_.shape)) != N_FRAMES*N_CHANNELS or int(np.prod(output.shape)) != len(LABELS):
+            raise KwsError(f'The model turns {list(input_.shape)} into {list(output.shape)}; the spotter needs [1, {N_FRAMES}, {N_CHANNELS}, 1] and {len(LABELS)} scores')
+        multiplier, shift = feature_multiplier(input_)
+        features = f'#define KWS_MODEL_FEATURE_MULTIPLIER {multiplier}\n#define KWS_MODEL_FEATURE_SHIFT {shift}\n#define KWS_MODEL_INPUT_ZERO_POINT ({input_.zero_point})\n'
+    names = [f'{layer.kernel}_{i}' for i, layer in enumerate(layers)]
+    has_fast = any(layer.fast for layer in layers)
+    fast, fast_bytes = _invoke_code([layer.fast or layer for layer in layers], names, _sliding(layers))
+    plain, plain_bytes = _invoke_code(layers, names, _sliding(layers))
+    def words(n): return max(1, -(-n//4))
     header = f'''{GENERATED}#ifndef KWS_MODEL_H_
 #define KWS_MODEL_H_
 
 #include <stdint.h>
 
-#define KWS_MODEL_NAME "{name}"
-#define KWS_MODEL_FEATURE_MULTIPLIER {multiplier}
-#define KWS_MODEL_FEATURE_SHIFT {shift}
-#define KWS_MODEL_INPUT_ZERO_POINT ({input_.zero_point})
+#include "kws_nn_dsp.h"
 
-// Activations: a layer reads one and writes the other.
+#define KWS_MODEL_NAME "{name}"
+#define KWS_MODEL_INPUT_BYTES {_bytes(input_)}
+#define KWS_MODEL_OUTPUT_BYTES {_bytes(output)}
+{features}
+// Activations and scratch; a layer's share is free again when the next layers need no more of it.
 typedef struct {{
-  int8_t ping[{ping}];
-  int8_t pong[{pong}];
+  uint32_t words[KWS_FAST ? {words(fast_bytes)} : {words(plain_bytes)}];
 }} kws_model_workspace;
 
-// input: [{N_FRAMES}][{N_CHANNELS}], scores: [{len(LABELS)}].
+// input: {list(input_.shape[1:])}, scores: {list(output.shape[1:])}.
 void kws_model_invoke(const int8_t* input, int8_t* scores, kws_model_workspace* workspace);
+
+// The same scores for an input whose rows have moved up by moved_rows since the call before with this workspace, new
+// rows at the end: what stays the same is not computed again.
+void kws_model_slide(const int8_t* input, int moved_rows, int8_t* scores, kws_model_workspace* workspace);
 
 #endif
 '''
-    parts, calls, current = [f'{GENERATED}#include "kws_model.h"\n\n#include "kws_nn.h"\n'], [], 'input'
-    for i, layer in enumerate(layers):
-        following = 'scores' if i == len(layers) - 1 else f'workspace->{("ping", "pong")[i % 2]}'
-        for field, (ctype, values) in layer.arrays.items():
-            values = np.asarray(values).tolist()
-            parts.append(f'static const {ctype} layer_{i}_{field}[{len(values)}] = {{\n{_c_rows(values)}\n}};\n')
-        fields = {k: v for k, v in layer.fields.items()} | {k: f'layer_{i}_{k}' for k in layer.arrays}
-        rows = '\n'.join(f'    .{k} = {v},' for k, v in fields.items())
-        parts.append(f'static const kws_{layer.kernel} layer_{i} = {{\n{rows}\n}};\n')
-        calls.append(f'  kws_{layer.kernel}_s8(&layer_{i}, {current}, {following});')
-        current = following
-    body = '\n'.join(calls)
-    parts.append(f'void kws_model_invoke(const int8_t* input, int8_t* scores, kws_model_workspace* workspace) {{\n{body}\n}}\n')
+    parts = [f'{GENERATED}#include "kws_model.h"\n\n#include "kws_move.h"\n#include "kws_nn.h"\n']
+    for layer, layer_name in zip(layers, names):
+        code, title = _layer_code(layer, layer_name), f'// --- {layer.comment} ---\n'
+        parts.append(f'{title}\n#if KWS_FAST\n\n{_layer_code(layer.fast, layer_name)}\n#else\n\n{code}\n#endif\n' if layer.fast else f'{title}\n{code}')
+    parts.append('// --- all of it ---\n')
+    parts.append(f'#if KWS_FAST\n\n{fast}\n#else\n\n{plain}\n#endif\n' if has_fast else plain)
     return {'kws_model.h': header, 'kws_model.c': '\n'.join(parts)}

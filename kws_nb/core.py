@@ -85,7 +85,8 @@ def progress_bar(iterable=None, # what to go through; without it, call `update`
     return tqdm(iterable, desc=about, disable=not show or bool(os.environ.get('TQDM_DISABLE')), **kwargs)
 
 # %% ../nbs/01_introduction.ipynb #7a4b8d55
-CORE_SOURCES = ('kws_frontend.c', 'kws_fft.c', 'kws_tables.c', 'kws_conv2d_s8.c', 'kws_fully_connected_s8.c', 'kws_softmax_s8.c')
+CORE_SOURCES = ('kws_frontend.c', 'kws_fft.c', 'kws_tables.c', 'kws_conv2d_s8.c', 'kws_fully_connected_s8.c', 'kws_softmax_s8.c',
+                'kws_depthwise_conv2d_s8.c', 'kws_average_pool_s8.c', 'kws_mean_s8.c', 'kws_pad_s8.c')
 
 def host_compiler()->list: # a command, ready for its arguments
     "The first C compiler found: `$CC`, cc, gcc, clang, or the one that `pip install ziglang` brings."

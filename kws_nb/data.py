@@ -170,6 +170,7 @@ def _espeak(utterances): # runs in a process of its own; (word, voice, words a m
         if samples and n > 0: heard.append(np.ctypeslib.as_array(samples, (n,)).copy())
         return 0
     espeak.espeak_SetSynthCallback(listen)
+    espeak.espeak_ng_SetRandSeed(ctypes.c_long(1)) # it would be the time of day
     for word, voice, words_a_minute, pitch in utterances:
         if espeak.espeak_SetVoiceByName(voice.encode()): raise KwsError(f'espeak-ng has no voice {voice}')
         espeak.espeak_SetParameter(1, words_a_minute, 0)

@@ -7,8 +7,8 @@ __all__ = ['FFT_SIZE', 'N_BINS', 'LOWER_HZ', 'UPPER_HZ', 'WINDOW_BITS', 'FILTER_
            'ODD_SMOOTHING', 'MIN_SIGNAL', 'PCAN_STRENGTH', 'PCAN_OFFSET', 'PCAN_GAIN_BITS', 'PCAN_SNR_BITS',
            'PCAN_OUTPUT_BITS', 'LOG_SCALE_SHIFT', 'MAX_FEATURE', 'LOG_CORRECTION_BITS', 'f32', 'import_torchaudio',
            'spectrogram', 'mel_spectrogram', 'mfcc', 'window_table', 'mel', 'filter_tables', 'pcan_tables', 'log_table',
-           'twiddle_tables', 'c_array', 'frontend_sources', 'write_frontend_sources', 'frontend_integers',
-           'micro_features']
+           'twiddle_tables', 'packed_twiddles', 'c_array', 'frontend_sources', 'write_frontend_sources',
+           'frontend_integers', 'micro_features']
 
 # %% ../nbs/02_preprocessing.ipynb #971ef555
 import numpy as np
@@ -122,6 +122,13 @@ def twiddle_tables()->tuple: # Q15 pairs: `[256]` of the complex FFT, `[128]` of
     def roots(angle): return [(int(np.floor(.5 + 32767*np.cos(a))), int(np.floor(.5 + 32767*np.sin(a)))) for a in angle]
     return (roots(-2*np.pi*np.arange(256)/256), roots(-np.pi*((np.arange(128) + 1)/256 + .5)))
 
+def packed_twiddles()->tuple: # words `[192]` of the butterflies, `[128]` of the split
+    "The same roots for the packed FFT: real part low, imaginary part high; three a butterfly, in the order in which it meets them."
+    def packed(pairs): return [f'0x{(im & 0xFFFF) << 16 | re & 0xFFFF:08X}' for re, im in pairs]
+    fft, split = twiddle_tables()
+    ks = [16*(g & 3) + (g & 12) + (g >> 4) for g in range(64)] # base-4 digits in reverse order
+    return packed(fft[m*k] for k in ks for m in (1, 2, 3)), packed(split)
+
 def c_array(ctype, name, values, # numbers or tuples of them
            )->str:
     "A constant array as C, eight or so values a line."
@@ -139,13 +146,17 @@ def frontend_sources()->dict: # file name -> text
     starts, rising, falling = filter_tables()
     small, parabolas = pcan_tables()
     fft, split = twiddle_tables()
+    packed_fft, packed_split = packed_twiddles()
     arrays = [('int16_t', 'kws_window[KWS_WINDOW_SAMPLES]', window_table()), ('kws_complex16', 'kws_twiddles[KWS_FFT_SIZE / 2]', fft),
-              ('kws_complex16', 'kws_split_twiddles[KWS_FFT_SIZE / 4]', split), ('uint16_t', 'kws_filter_start[KWS_CHANNELS + 2]', starts),
+              ('kws_complex16', 'kws_split_twiddles[KWS_FFT_SIZE / 4]', split), ('uint16_t', 'kws_filter_start[KWS_CHANNELS + 2]', starts), ('uint8_t', 'kws_filter_width[KWS_CHANNELS + 1]', np.diff(starts)),
               ('uint16_t', f'kws_filter_rising[{len(rising)}]', rising), ('uint16_t', f'kws_filter_falling[{len(falling)}]', falling),
               ('int16_t', 'kws_pcan_small[3]', small), ('int16_t', 'kws_pcan_parabolas[31][3]', parabolas),
-              ('uint16_t', 'kws_log2_correction[129]', log_table()), ('char* const', 'kws_labels[KWS_LABELS]', [f'"{label}"' for label in LABELS])]
+              ('uint16_t', 'kws_log2_correction[129]', log_table()), ('int32_t', 'kws_half_window_q16[KWS_WINDOW_SAMPLES / 2]', window_table()[:WINDOW_SAMPLES//2] << 16 - WINDOW_BITS),
+              ('uint32_t', 'kws_packed_twiddles[3 * KWS_FFT_SIZE / 8]', packed_fft), ('uint32_t', 'kws_packed_split_twiddles[KWS_FFT_SIZE / 4]', packed_split),
+              ('char* const', 'kws_labels[KWS_LABELS]', [f'"{label}"' for label in LABELS])]
     q14 = {name: int(value*(1 << 14)) for name, value in (('EVEN_SMOOTHING', EVEN_SMOOTHING), ('ODD_SMOOTHING', ODD_SMOOTHING), ('MIN_SIGNAL', MIN_SIGNAL))}
-    defines = dict(MAX_FEATURE=MAX_FEATURE, WINDOW_BITS=WINDOW_BITS, NOISE_SMOOTHING_BITS=NOISE_BITS, PCAN_SNR_BITS=PCAN_SNR_BITS, PCAN_OUTPUT_BITS=PCAN_OUTPUT_BITS,
+    defines = dict(MAX_FEATURE=MAX_FEATURE, WINDOW_BITS=WINDOW_BITS, FILTER_BITS=FILTER_BITS, FILTER_FIRST_BIN=starts[0], FILTER_MAX_WIDTH=max(np.diff(starts)),
+                   NOISE_SMOOTHING_BITS=NOISE_BITS, PCAN_SNR_BITS=PCAN_SNR_BITS, PCAN_OUTPUT_BITS=PCAN_OUTPUT_BITS,
                    PCAN_SNR_SHIFT=PCAN_GAIN_BITS - LOG_CORRECTION_BITS - PCAN_SNR_BITS, LOG_SCALE_SHIFT=LOG_SCALE_SHIFT,
                    LOG_CORRECTION_BITS=LOG_CORRECTION_BITS, LN2_Q16='45426u') | {f'NOISE_{name}_Q14': f'{value}u' for name, value in q14.items()}
     header = '\n'.join([*(f'#define KWS_{k} {v}' for k, v in defines.items()), '', *(f'extern const {t} {n};' for t, n, _ in arrays)])

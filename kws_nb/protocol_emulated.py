@@ -91,7 +91,7 @@ FLASH_BYTES, RAM_START, RAM_BYTES = 1 << 20, 0x2000_0000, 256 << 10
 _SERIAL, _TIMER, _AUDIO, _LIGHT = 0x4000_2000, 0x4000_8000, 0x4001_D000, 0x5000_0000
 _PAINT = b'\xA5'
 _CALL_NODES, _CALL_DEPTH = 8192, 256
-WATCHED = dict(frontend='kws_frontend_process', inference='kws_model_invoke')
+WATCHED = dict(frontend_init='kws_frontend_init', frontend='kws_frontend_process', inference='kws_model_invoke', streaming='kws_model_slide')
 
 class BoardFault(KwsError):
     "The image crashed or hung."

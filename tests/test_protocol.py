@@ -77,7 +77,7 @@ def test_runner_performance_mode_times_only_the_runs(runner):
     runner.load(bytes(1960))
     one, _ = runner.infer(1, 0)
     three, _ = runner.infer(3, 2)
-    assert one > 1000 and three == pytest.approx(3 * one, rel=0.001)
+    assert one > 1000 and three == pytest.approx(3 * one, rel=0.01)
 
 
 def test_timestamps_count_up(runner):

@@ -24,10 +24,19 @@ __attribute__((section(".vectors"), used)) static const void* const vectors[] = 
     (const void*)fault_handler, (const void*)fault_handler, (const void*)fault_handler,
 };
 
+// Four words at a time while both addresses are even words, upwards.
+static void copy_up(uint8_t* to, const uint8_t* from, size_t n) {
+  if ((((uintptr_t)to | (uintptr_t)from) & 3) == 0)
+    for (; n >= 16; n -= 16)
+      __asm volatile("ldmia %0!, {r3, r4, r5, r6}\n\tstmia %1!, {r3, r4, r5, r6}"
+                     : "+r"(from), "+r"(to)
+                     :
+                     : "r3", "r4", "r5", "r6", "memory");
+  while (n--) *to++ = *from++;
+}
+
 void* memcpy(void* restrict to, const void* restrict from, size_t n) {
-  uint8_t* t = to;
-  const uint8_t* f = from;
-  while (n--) *t++ = *f++;
+  copy_up(to, from, n);
   return to;
 }
 
@@ -35,7 +44,7 @@ void* memmove(void* to, const void* from, size_t n) {
   uint8_t* t = to;
   const uint8_t* f = from;
   if (t < f) {
-    while (n--) *t++ = *f++;
+    copy_up(t, f, n);
   } else {
     while (n--) t[n] = f[n];
   }

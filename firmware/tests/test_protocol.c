@@ -128,7 +128,7 @@ static void test_buffer_limits(void) {
   CHECK(contains(say(b, "db 0%"), "e-["));
   CHECK(contains(say(b, "db 0g%"), "e-["));
   CHECK(answers(b, "db 0102030405%", "m-load-done\r\nm-ready\r\n"));
-  const int8_t* window = (const int8_t*)b->spotter.window;
+  const int8_t* window = b->spotter.window;
   CHECK(window[0] == 1 && window[1] == 2 && window[2] != 3);
   CHECK(contains(say(b, "db 01%"), "e-["));
   CHECK(answers(b, "db print 1960 1960%", "m-ready\r\n"));

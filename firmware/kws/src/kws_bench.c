@@ -67,7 +67,7 @@ KWS_SMALL static instant time_preprocessing(kws_spotter* spotter, const kws_cloc
 KWS_SMALL static instant time_inference(kws_spotter* spotter, const kws_clock* clock, int8_t* scores) {
   instant spent = {0};
   const instant start = now(clock);
-  kws_model_invoke((const int8_t*)spotter->window, scores, &spotter->workspace);
+  kws_spotter_invoke(spotter, scores);
   add_since(&spent, start, now(clock));
   return spent;
 }

@@ -18,9 +18,10 @@ static int32_t dot(const kws_conv2d* l, const int8_t* input, const int8_t* weigh
   return sum;
 }
 
-void kws_conv2d_s8(const kws_conv2d* l, const int8_t* input, int8_t* output) {
+void kws_conv2d_rows_s8(const kws_conv2d* l, int first_row, int end_row, const int8_t* input, int8_t* output) {
   const int filter_size = l->kernel_height * l->kernel_width * l->input_channels;
-  for (int y = 0; y < l->output_height; ++y) {
+  output += first_row * l->output_width * l->output_channels;
+  for (int y = first_row; y < end_row; ++y) {
     for (int x = 0; x < l->output_width; ++x) {
       for (int c = 0; c < l->output_channels; ++c) {
         const int32_t sum = l->bias[c] + dot(l, input, l->weights + c * filter_size,
@@ -30,4 +31,8 @@ void kws_conv2d_s8(const kws_conv2d* l, const int8_t* input, int8_t* output) {
       }
     }
   }
+}
+
+void kws_conv2d_s8(const kws_conv2d* l, const int8_t* input, int8_t* output) {
+  kws_conv2d_rows_s8(l, 0, l->output_height, input, output);
 }

@@ -16,7 +16,7 @@ typedef struct {
 } kws_complex16;
 
 // input: KWS_FFT_SIZE samples. work: KWS_FFT_SIZE / 2 values of scratch. bins: KWS_FFT_BINS values.
-// The three must not overlap.
+// bins may lie where input lies: the input is no longer needed when they are written.
 void kws_fft_real(const int16_t* input, kws_complex16* work, kws_complex16* bins);
 
 #endif

@@ -15,16 +15,27 @@
 #include "kws_fft.h"
 #include "kws_status.h"
 
+// One frame's scratch; nothing is carried over in it. The bins take the place of the samples they came from, and the
+// channels whichever half is free. `words` is how the packed version sees the same memory.
+typedef struct {
+  union {
+    int16_t samples[KWS_FFT_SIZE];
+    kws_complex16 bins[KWS_FFT_BINS];
+    uint32_t words[KWS_FFT_SIZE / 2];
+  } samples;
+  union {
+    kws_complex16 points[KWS_FFT_SIZE / 2];
+    uint32_t words[KWS_FFT_SIZE / 2];
+    uint32_t channels[KWS_CHANNELS];
+  } spectrum;
+} kws_frontend_scratch;
+
 typedef struct {
   uint16_t step_samples;                   // distance of two windows, 1..KWS_WINDOW_SAMPLES
   uint16_t filled_samples;                 // how much of `window` holds audio
   int16_t window[KWS_WINDOW_SAMPLES];      // the last samples heard, oldest first
   uint32_t noise_estimate[KWS_CHANNELS];   // running mean of each channel, << KWS_NOISE_SMOOTHING_BITS
-  // Scratch of one frame; nothing is carried over in it.
-  int16_t fft_input[KWS_FFT_SIZE];
-  kws_complex16 fft_work[KWS_FFT_SIZE / 2];
-  kws_complex16 fft_bins[KWS_FFT_BINS];
-  uint32_t energy[KWS_CHANNELS];
+  kws_frontend_scratch scratch;
 } kws_frontend;
 
 // Sets the step and forgets everything heard. The step of the reference model is KWS_STEP_SAMPLES.

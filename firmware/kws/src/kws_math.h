@@ -26,12 +26,11 @@ static inline uint32_t kws_sqrt64(uint64_t x) {
 
 // --- fixed point, as gemmlowp and TFLite define it (https://github.com/google/gemmlowp) ------------------------------
 
-// a * b * 2 / 2^32, half away from zero; the one product that does not fit, (-2^31)^2, saturates.
+// a * b * 2 / 2^32, rounded; the one product that does not fit, (-2^31)^2, saturates. gemmlowp adds 2^30, or 1 - 2^30 to
+// a negative product, and divides towards zero: the same as adding 2^30 and rounding down.
 static inline int32_t kws_doubling_high_mul(int32_t a, int32_t b) {
   if (a == b && a == INT32_MIN) return INT32_MAX;
-  const int64_t product = (int64_t)a * b;
-  const int64_t nudge = product >= 0 ? (1 << 30) : 1 - (1 << 30);
-  return (int32_t)((product + nudge) / ((int64_t)1 << 31));
+  return (int32_t)(((int64_t)a * b + (1 << 30)) >> 31);
 }
 
 // x / 2^exponent, half away from zero. exponent: 0..31.

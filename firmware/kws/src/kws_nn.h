@@ -34,19 +34,124 @@ typedef struct {
 } kws_fully_connected;
 
 typedef struct {
+  int32_t positions, channels;
+  int32_t sum_offset;     // minus the input's zero point, times positions
+  int32_t multiplier;     // input scale / output scale / positions
+  int16_t shift;
+  int16_t output_offset;
+} kws_mean;
+
+typedef struct {
+  int32_t height, width, channels;  // of the input
+  int32_t before_rows, after_rows;
+  int32_t before_columns, after_columns;
+  int32_t before_channels, after_channels;
+  int8_t value;
+} kws_pad;
+
+typedef struct {
   int32_t size;
   int32_t multiplier;  // input scale << 26, as a mantissa ...
   int32_t shift;       // ... and an exponent, 0..30
   int32_t diff_min;    // differences to the largest input below this one give probability 0
 } kws_softmax;
 
+// --- plain C: the reference -------------------------------------------------------------------------------------------
+
 // input: [input_height][input_width][input_channels], output: [output_height][output_width][output_channels].
 void kws_conv2d_s8(const kws_conv2d* layer, const int8_t* input, int8_t* output);
+
+// Only the output rows first_row .. end_row - 1; the others stay as they are.
+void kws_conv2d_rows_s8(const kws_conv2d* layer, int first_row, int end_row, const int8_t* input, int8_t* output);
 
 // input: [inputs], output: [outputs].
 void kws_fully_connected_s8(const kws_fully_connected* layer, const int8_t* input, int8_t* output);
 
+// weights: [kernel_height][kernel_width][output_channels], output_channels a multiple of input_channels.
+void kws_depthwise_conv2d_s8(const kws_conv2d* layer, const int8_t* input, int8_t* output);
+
+// As a convolution without weights, offsets and multipliers.
+void kws_average_pool_s8(const kws_conv2d* layer, const int8_t* input, int8_t* output);
+
+// input: [positions][channels], output: [channels].
+void kws_mean_s8(const kws_mean* layer, const int8_t* input, int8_t* output);
+
+void kws_pad_s8(const kws_pad* layer, const int8_t* input, int8_t* output);
+
 // Probabilities with scale 1/256 and zero point -128. input and output: [size], at most 4095 of them.
 void kws_softmax_s8(const kws_softmax* layer, const int8_t* input, int8_t* output);
+
+// --- the same outputs faster, where KWS_FAST (kws_nn_dsp.h) ------------------------------------------------------------
+
+// The input's zero point is part of the bias here. One group of packed weights serves four outputs (kws_dot4_s8.S).
+typedef struct {
+  int32_t inputs, outputs;                // inputs: a multiple of 4
+  int16_t output_offset;
+  int16_t activation_min, activation_max;
+  const uint32_t* packed_weights;         // [(outputs + 3) / 4][4 + inputs]
+  const int32_t* bias;                    // [outputs]
+  const int32_t* multiplier;              // [outputs]
+  const int8_t* shift;                    // [outputs]
+} kws_fully_connected_dot4;
+
+void kws_fully_connected_dot4_s8(const kws_fully_connected_dot4* layer, const int8_t* input, int8_t* output);
+
+// Four dot products of 4 * n_words inputs with one group of packed weights. sums: [4].
+void kws_dot4_s8(const int8_t* input, const uint32_t* packed_weights, int32_t n_words, int32_t* sums);
+
+// Any convolution. packed_weights: [(output_channels + 3) / 4][4 + inputs under the kernel, up to a multiple of 4].
+typedef struct {
+  kws_conv2d conv;  // without weights; the input's zero point is part of the bias
+  const uint32_t* packed_weights;
+} kws_conv2d_dot4;
+
+// scratch: the inputs under the kernel, up to a multiple of 4 bytes.
+void kws_conv2d_dot4_rows_s8(const kws_conv2d_dot4* layer, int first_row, int end_row, const int8_t* input,
+                             int8_t* output, void* scratch);
+
+// One filter for kws_conv2d_pairs, see kws_pairs_filter_rows.S.
+typedef struct {
+  uint32_t weights[10][4];  // even columns' taps: 2 + (0 << 21), 6 + (4 << 21); odd ones: 3 + (1 << 21), 7 + (5 << 21)
+  uint32_t start[2];        // where a 64-bit accumulator starts
+  int32_t multiplier;       // output = (sum * multiplier + (addend << 32)) >> 39
+  int32_t addend;
+} kws_pairs_filter;
+
+// What an output row sees of the input.
+typedef struct {
+  uint16_t input_row;    // the first one inside the image
+  uint8_t kernel_rows;   // how many of the kernel's rows are inside
+  uint8_t shift;         // 10 - kernel_rows - kernel rows above the image
+} kws_pairs_row;
+
+// A convolution with 1 input channel, stride 2 across, at most 10 x 8 taps, input zero point -128, output width 8 n + 4.
+typedef struct {
+  int16_t input_height, input_width;
+  int16_t output_width, output_channels;
+  int16_t pad_left;                 // 2 or 3
+  int16_t blocks;                   // n
+  const kws_pairs_filter* filters;  // [output_channels]
+  const kws_pairs_row* rows;        // [output_height]
+} kws_conv2d_pairs;
+
+// The output rows first_row .. end_row - 1. output: [output_height][output_channels][output_width]: the channel before
+// the column. pairs: scratch, [input_height][6 + 10 * blocks].
+void kws_conv2d_pairs_rows_s8(const kws_conv2d_pairs* layer, int first_row, int end_row, const int8_t* input,
+                              int8_t* output, uint32_t* pairs);
+
+// What kws_pairs_filter_rows computes: one channel of some rows. The order of the fields is known to the assembly.
+typedef struct {
+  const kws_pairs_filter* filter;
+  const kws_pairs_row* rows;
+  int32_t n_rows;
+  const uint32_t* head;    // [input_height][6]
+  const uint32_t* blocks;  // [n_blocks][input_height][10]
+  int32_t block_bytes;
+  int32_t n_blocks;
+  int8_t* output;
+  int32_t skip_bytes;      // from the end of an output row to the next
+} kws_pairs_job;
+
+void kws_pairs_filter_rows(const kws_pairs_job* job);
 
 #endif

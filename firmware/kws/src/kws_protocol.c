@@ -103,9 +103,6 @@ KWS_SMALL static void start_afresh(kws_protocol* p) {
   kws_recognizer_reset(p->recognizer);
 }
 
-// The network's input: the window of the spotter.
-static int8_t* input_of(kws_protocol* p) { return (int8_t*)p->spotter->window; }
-
 static const char* run_name(kws_protocol* p, const char* argument) {
   (void)argument;
   send_text(p, "m-name-dut-[kws_nb " KWS_MODEL_NAME "]");
@@ -154,7 +151,7 @@ KWS_SMALL static const char* print_buffer(kws_protocol* p, const char* argument)
     kws_line_text(&line, "m-buffer");
     for (uint32_t i = start; i < end && i < start + PRINT_BYTES; ++i) {
       kws_line_char(&line, '-');
-      kws_line_hex(&line, (uint8_t)input_of(p)[i], 2);
+      kws_line_hex(&line, (uint8_t)p->spotter->window[i], 2);
     }
     send(p, &line);
   }
@@ -169,7 +166,7 @@ KWS_SMALL static const char* fill_buffer(kws_protocol* p, const char* digits) {
   for (size_t i = 0; i < length; ++i)
     if (hex_digit(digits[i]) < 0) return "That is no hex digit";
   for (size_t i = 0; i < length && p->loaded_bytes < p->announced_bytes; i += 2)
-    input_of(p)[p->loaded_bytes++] = (int8_t)(hex_digit(digits[i]) * 16 + hex_digit(digits[i + 1]));
+    p->spotter->window[p->loaded_bytes++] = (int8_t)(hex_digit(digits[i]) * 16 + hex_digit(digits[i + 1]));
   if (p->loaded_bytes == p->announced_bytes) send_text(p, "m-load-done");
   return NULL;
 }
@@ -182,10 +179,9 @@ KWS_SMALL static const char* run_db(kws_protocol* p, const char* argument) {
   return fill_buffer(p, argument);
 }
 
-static void infer(kws_protocol* p) { kws_model_invoke(input_of(p), p->scores, &p->spotter->workspace); }
+static void infer(kws_protocol* p) { kws_spotter_invoke(p->spotter, p->scores); }
 
-// On what db has loaded, else on what was heard last. The network has then seen a window out of turn, so the spotter
-// starts afresh.
+// On what db has loaded, else on what was heard last.
 KWS_SMALL static const char* run_infer(kws_protocol* p, const char* argument) {
   static const char error[] = "infer takes 1 to 65535 runs and 0 to 65535 warm-ups";
   uint32_t runs = 1, warmups = DEFAULT_WARMUPS;
@@ -202,7 +198,6 @@ KWS_SMALL static const char* run_infer(kws_protocol* p, const char* argument) {
   send_timestamp(p);
   send_text(p, "m-infer-done");
   send_results(p);
-  start_afresh(p);
   return NULL;
 }
 

@@ -34,6 +34,7 @@ kws_status kws_spotter_init(kws_spotter* spotter, uint16_t hop_frames) {
 void kws_spotter_reset(kws_spotter* spotter) {
   kws_frontend_reset(&spotter->frontend);
   spotter->missing_frames = KWS_FRAMES;
+  spotter->moved_frames = KWS_FRAMES;
   spotter->samples_heard = 0;
 }
 
@@ -50,11 +51,20 @@ bool kws_spotter_process(kws_spotter* spotter, const int16_t* samples, size_t n_
     if (!frame_done) continue;
     append_row(spotter, features);
     if (--spotter->missing_frames > 0) continue;
-    spotter->missing_frames = spotter->hop_frames;
-    kws_model_invoke(spotter->window, prediction->scores, &spotter->workspace);
+    if (spotter->moved_frames < KWS_FRAMES) {
+      kws_model_slide(spotter->window, spotter->moved_frames, prediction->scores, &spotter->workspace);
+    } else {
+      kws_model_invoke(spotter->window, prediction->scores, &spotter->workspace);
+    }
+    spotter->missing_frames = spotter->moved_frames = spotter->hop_frames;
     prediction->label = index_of_largest(prediction->scores);
     prediction->sample = spotter->samples_heard;
     return true;
   }
   return false;
+}
+
+void kws_spotter_invoke(kws_spotter* spotter, int8_t* scores) {
+  kws_model_invoke(spotter->window, scores, &spotter->workspace);
+  spotter->moved_frames = KWS_FRAMES;  // what the workspace holds is no longer of the last prediction
 }

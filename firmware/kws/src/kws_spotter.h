@@ -1,7 +1,8 @@
 // The keyword spotter: a stream of samples in, a prediction every few frames out.
 //
 // It keeps the last KWS_FRAMES rows of features, already quantised to the network's input, and runs the model (the
-// generated kws_model.h) when the window is full and then every `hop_frames` frames.
+// generated kws_model.h) when the window is full and then every `hop_frames` frames, when the model computes again only
+// what has changed: the bytes are those of a run on the whole window.
 #ifndef KWS_SPOTTER_H_
 #define KWS_SPOTTER_H_
 
@@ -23,9 +24,10 @@ typedef struct {
 typedef struct {
   kws_frontend frontend;
   kws_model_workspace workspace;
-  int8_t window[KWS_FRAMES * KWS_CHANNELS];  // quantised features, oldest row first
-  uint16_t hop_frames;                       // rows between two predictions, 1..65535
-  uint16_t missing_frames;                   // rows until the next prediction
+  _Alignas(4) int8_t window[KWS_FRAMES * KWS_CHANNELS];  // quantised features, oldest row first
+  uint16_t hop_frames;                                   // rows between two predictions, 1..65535
+  uint16_t missing_frames;                               // rows until the next prediction
+  uint16_t moved_frames;                                 // by how many the window will have moved then; KWS_FRAMES: all new
   uint32_t samples_heard;
 } kws_spotter;
 
@@ -38,6 +40,9 @@ void kws_spotter_reset(kws_spotter* spotter);
 // the rest. True when *prediction was written.
 bool kws_spotter_process(kws_spotter* spotter, const int16_t* samples, size_t n_samples, size_t* consumed,
                          kws_prediction* prediction);
+
+// Runs the model on the window as it stands, whatever it holds.
+void kws_spotter_invoke(kws_spotter* spotter, int8_t* scores);
 
 // The network's input code for one feature.
 int8_t kws_quantize_feature(uint16_t feature);

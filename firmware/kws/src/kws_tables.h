@@ -9,6 +9,9 @@
 
 #define KWS_MAX_FEATURE 1286
 #define KWS_WINDOW_BITS 12
+#define KWS_FILTER_BITS 12
+#define KWS_FILTER_FIRST_BIN 5
+#define KWS_FILTER_MAX_WIDTH 15
 #define KWS_NOISE_SMOOTHING_BITS 10
 #define KWS_PCAN_SNR_BITS 12
 #define KWS_PCAN_OUTPUT_BITS 6
@@ -24,11 +27,15 @@ extern const int16_t kws_window[KWS_WINDOW_SAMPLES];
 extern const kws_complex16 kws_twiddles[KWS_FFT_SIZE / 2];
 extern const kws_complex16 kws_split_twiddles[KWS_FFT_SIZE / 4];
 extern const uint16_t kws_filter_start[KWS_CHANNELS + 2];
+extern const uint8_t kws_filter_width[KWS_CHANNELS + 1];
 extern const uint16_t kws_filter_rising[236];
 extern const uint16_t kws_filter_falling[236];
 extern const int16_t kws_pcan_small[3];
 extern const int16_t kws_pcan_parabolas[31][3];
 extern const uint16_t kws_log2_correction[129];
+extern const int32_t kws_half_window_q16[KWS_WINDOW_SAMPLES / 2];
+extern const uint32_t kws_packed_twiddles[3 * KWS_FFT_SIZE / 8];
+extern const uint32_t kws_packed_split_twiddles[KWS_FFT_SIZE / 4];
 extern const char* const kws_labels[KWS_LABELS];
 
 #endif

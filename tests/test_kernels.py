@@ -1,0 +1,145 @@
+"The fast kernels: the plain C's and the interpreter's bytes, and their budgets."
+
+import numpy as np
+import pytest
+
+from kws_nb.board import build_firmware
+from kws_nb.convert import core_layers, fast_layers, quantize_features, read_tflite, run_tflite
+from kws_nb.features import micro_features
+from kws_nb.packing import pack_dot4, pack_pairs_filter, plan_memory, requantize, single_rounding
+from kws_nb.size import image_size
+from kws_nb.verify import RawBoard, verification_inputs
+
+TOOLCHAINS = ["clang", pytest.param("gcc", marks=pytest.mark.needs("arm-none-eabi-gcc"))]
+BUDGET = dict(  # at most 3 % above what was measured
+    clang=dict(inference=(176_000, 266_000), streaming=(55_500, 82_000), flash=24_000, ram=11_700),
+    gcc=dict(inference=(176_000, 266_000), streaming=(56_500, 82_000), flash=24_500, ram=11_700),
+)
+
+
+@pytest.fixture(scope="module")
+def codes(reference, data):
+    "Real, extreme and random inputs of the reference model."
+    (tensor,) = read_tflite(reference).inputs
+    real = quantize_features(micro_features(data.testing.clips[-24:]), tensor)
+    made = [x[..., 0] for x in verification_inputs(tensor, 24).values()]
+    edges = np.full((4, 49, 40), -128, np.int8)
+    edges[0, 0, :], edges[1, -1, :], edges[2, :, 0], edges[3, :, -1] = 127, 127, 127, 127
+    return np.concatenate([real, np.stack(made), edges])
+
+
+@pytest.mark.parametrize("toolchain", TOOLCHAINS)
+def test_fast_equals_interpreter(toolchain, reference, codes):
+    board = RawBoard(reference, toolchain)
+    np.testing.assert_array_equal([board.run(x) for x in codes], run_tflite(reference, codes, "tflite-micro"))
+
+
+def test_fast_equals_plain_on_the_board(reference, codes):
+    fast, plain = RawBoard(reference), RawBoard(reference, defines=("KWS_PLAIN_C",))
+    for x in codes[::9]:
+        np.testing.assert_array_equal(fast.run(x), plain.run(x))
+    assert plain.machine.watched["inference"]["instructions"] > 40 * fast.machine.watched["inference"]["instructions"]
+
+
+def test_the_reference_model_takes_the_fast_kernels(reference):
+    layers = fast_layers(core_layers(read_tflite(reference)))
+    assert [(layer.fast or layer).kernel for layer in layers] == ["conv2d_pairs", "fully_connected_dot4", "softmax"]
+
+
+@pytest.mark.parametrize("defines", [(), ("KWS_PLAIN_C",)])
+@pytest.mark.parametrize("moved", [1, 2, 4, 6, 38, 40, 49, 100])
+def test_streaming_equals_full_window(moved, defines, reference, rng):
+    board = RawBoard(reference, defines=defines)
+    n = 3 if defines else 6
+    rows = rng.integers(-128, 128, (49 + moved * n, 40)).astype(np.int8)
+    windows = np.stack([rows[moved * i : moved * i + 49] for i in range(n + 1)])
+    heard = [board.run(x, moved if i else 0) for i, x in enumerate(windows)]
+    np.testing.assert_array_equal(heard, run_tflite(reference, windows, "tflite-micro"))
+
+
+def test_streaming_after_mixed_moves(reference, rng):
+    board, row, rows = RawBoard(reference), 0, rng.integers(-128, 128, (300, 40)).astype(np.int8)
+    board.run(rows[:49])
+    for moved in (2, 2, 10, 1, 2, 40, 2, 4):
+        row += moved
+        window = rows[row : row + 49]
+        np.testing.assert_array_equal(board.run(window, moved), run_tflite(reference, window[None], "tflite-micro")[0])
+
+
+@pytest.mark.parametrize("toolchain", TOOLCHAINS)
+def test_budget(toolchain, reference, codes):
+    board, budget = RawBoard(reference, toolchain), BUDGET[toolchain]
+    for x in codes:
+        board.run(x)
+    rows = np.concatenate([codes[0], codes[1]])
+    for i in range(8):
+        board.run(rows[2 * i : 2 * i + 49], 2 if i else 0)
+    for name in ("inference", "streaming"):
+        measured = board.machine.watched[name]
+        spent = measured["instructions"] / measured["calls"], measured["cycles"] / measured["calls"]
+        assert all(0.97 * limit <= value <= limit for value, limit in zip(spent, budget[name])), (name, spent)
+    size = image_size(board.machine.elf)
+    assert size.flash <= budget["flash"] and size.ram + board.machine.stack_bytes <= budget["ram"], (size, board.machine.stack_bytes)
+
+
+def test_live_image_fits(reference):
+    size = image_size(build_firmware(reference))
+    assert size.flash <= 48 * 1024 and size.ram <= 24 * 1024
+
+
+def test_single_rounding_is_exact_everywhere(rng):
+    "Its proof looks at 512 points; here all of the range is looked at."
+    found = 0
+    for _ in range(20):
+        multiplier, shift, zero = int(rng.integers(2**30, 2**31)), -int(rng.integers(8, 12)), -128
+        bias, reach = int(rng.integers(-3000, 3000)), int(rng.integers(1000, 1_000_000))
+
+        def f(x, multiplier=multiplier, shift=shift, zero=zero, bias=bias):
+            return np.clip(requantize(x + bias, multiplier, shift) + zero, -128, 127)
+
+        packed = single_rounding(f, -reach, reach, multiplier / 2**31 * 2.0**shift, reach)
+        if packed is None:
+            continue
+        found += 1
+        b, m, a = packed
+        x = np.arange(-reach, reach + 1)
+        np.testing.assert_array_equal(np.clip((x + b) * m + (a << 32) >> 39, -128, 127), f(x))
+    assert found >= 15
+    # rounding half away from zero on both sides of 0 is no straight line
+    assert single_rounding(lambda x: np.clip(requantize(x, 2**30 + 12345, -9), -128, 127), -200_000, 200_000, (2**30 + 12345) / 2**40, 200_000) is None
+
+
+def test_what_cannot_be_proved_is_not_packed():
+    assert pack_pairs_filter(np.full((10, 8), 127), 0, 2**30, -9, -128, -128, 127) is None  # sums of 22 bits
+    assert pack_pairs_filter(np.ones((11, 8), int), 0, 2**30, -9, -128, -128, 127) is None  # too many rows
+    assert pack_pairs_filter(np.ones((10, 8), int), 0, 2**30, -9, -128, -100, 100) is None  # a clamp that SSAT hasn't
+    assert pack_dot4(np.array([[-1, -128, 0, 0]])) is None
+
+
+def test_packed_dot_products(rng):
+    "kws_dot4_s8's arithmetic, word by word."
+    weights = rng.integers(-127, 128, (6, 24))
+    x = rng.integers(-128, 128, 24)
+    packed = pack_dot4(weights).astype(np.int64)
+    for group, four in enumerate((weights[:4], weights[4:])):
+        for o, w in enumerate(four):
+            total = packed[group, o]
+            for i, word in enumerate(packed[group, 4 + o :: 4]):
+                for half in (0, 1):
+                    p, q = x[4 * i + 2 * half : 4 * i + 2 * half + 2]
+                    pair = (int(word) >> 16 * half) + 32768 & 0xFFFF
+                    pair -= 32768
+                    low = (pair + 128 & 0xFF) - 128
+                    total += q * pair + (256 * p + 127 - q) * low
+            assert total == 256 * (w @ x)
+
+
+def test_memory_plan_never_overlaps(rng):
+    for _ in range(50):
+        buffers = [(int(rng.integers(1, 500)), int(first), int(first + rng.integers(0, 3))) for first in rng.integers(0, 8, 10)]
+        places, total = plan_memory(buffers)
+        for i, (size, first, last) in enumerate(buffers):
+            assert places[i] % 4 == 0 and places[i] + size <= total
+            for j in range(i):
+                other, start, end = buffers[j]
+                assert last < start or end < first or places[i] + size <= places[j] or places[j] + other <= places[i]

@@ -1,0 +1,143 @@
+"Any int8 model on the emulated board: every operator, shapes of all kinds, and what is refused."
+
+import json
+
+import numpy as np
+import pytest
+from small_models import NAMES, keras_model, small_model, to_int8
+from typer.testing import CliRunner
+
+import kws_nb.verify
+from kws_nb.cli import app
+from kws_nb.convert import core_layers, core_sources, fast_layers, read_tflite, run_core, run_tflite
+from kws_nb.core import KwsError
+from kws_nb.verify import RawBoard, verification_inputs, verify
+
+
+def kernels(content):
+    return [(layer.fast or layer).kernel for layer in fast_layers(core_layers(read_tflite(content)))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_small_models(name):
+    content = small_model(name)
+    result = verify(content, 12, engine="tflite-micro")
+    assert result and result.inputs == 18, result
+    inputs = np.stack(list(verification_inputs(read_tflite(content).inputs[0], 4).values()))
+    expected = run_tflite(content, inputs, "tensorflow").reshape(len(inputs), -1)
+    np.testing.assert_array_equal(run_core(content, inputs), expected)
+    if name.startswith("pairs"):
+        assert kernels(content)[0] == ("conv2d_dot4" if "too large" in name else "conv2d_pairs")
+
+
+@pytest.mark.parametrize("name", ["conv, many channels", "depthwise", "pairs, 20 wide"])
+def test_per_tensor(name):
+    content = small_model(name, per_channel=False)
+    (weights,) = {len(op.inputs[1].scale) for op in read_tflite(content).operators if op.name in ("CONV_2D", "DEPTHWISE_CONV_2D")}
+    assert weights == 1 and verify(content, 12, engine="tflite-micro")
+
+
+@pytest.mark.needs("arm-none-eabi-gcc")
+@pytest.mark.parametrize("name", ["conv, many channels", "pairs, 28 wide", "DS-CNN"])
+def test_gcc(name):
+    assert verify(small_model(name), 12, engine="tflite-micro", toolchain="gcc")
+
+
+@pytest.mark.parametrize("name", ["conv same, stride 3", "pairs, 12 wide", "fully connected, long", "pad"])
+def test_fast_equals_plain(name):
+    content = small_model(name)
+    fast, plain = RawBoard(content), RawBoard(content, defines=("KWS_PLAIN_C",))
+    for x in verification_inputs(read_tflite(content).inputs[0], 4).values():
+        np.testing.assert_array_equal(fast.run(x), plain.run(x))
+
+
+def test_streaming_any_model(rng):
+    "Rows move up one at a time; the first layer's stride is 2, so every other move computes all of it again."
+    content = small_model("DS-CNN")
+    board, rows = RawBoard(content), rng.integers(-128, 128, (40, 10, 1)).astype(np.int8)
+    for i, moved in enumerate((0, 2, 2, 1, 4, 2)):
+        at = sum((0, 2, 2, 1, 4, 2)[: i + 1])
+        window = rows[at : at + 25]
+        np.testing.assert_array_equal(board.run(window, moved), run_tflite(content, window[None], "tflite-micro").reshape(-1))
+
+
+def refused(layers, shape=(8, 8, 2)):
+    rng = np.random.default_rng(0)
+    return to_int8(keras_model(shape, layers), rng.standard_normal((4, *shape)).astype(np.float32))
+
+
+def test_refused_by_name():
+    import tensorflow as tf
+
+    L = tf.keras.layers
+    for layers, says in [
+        ([L.Conv2D(2, 2), L.Activation("tanh")], "has no TANH; it has CONV_2D"),
+        ([L.MaxPool2D()], "has no MAX_POOL_2D"),
+        ([L.Conv2D(2, 2, dilation_rate=2)], "SPACE_TO_BATCH_ND|dilation"),
+        ([L.Conv2D(4, 2, groups=2)], "2 groups"),
+        ([L.Dense(3)], "FULLY_CONNECTED on|no "),
+        ([L.Softmax()], "64 distributions|8 distributions|distributions"),
+    ]:
+        with pytest.raises(KwsError, match=says):
+            verify(refused(layers), 1)
+
+
+def test_branches_are_refused():
+    import tensorflow as tf
+
+    L = tf.keras.layers
+    x = tf.keras.Input((8, 8, 2), batch_size=1)
+    y = L.Conv2D(2, 3, padding="same")(x)
+    network = tf.keras.Model(x, L.Add()([y, L.Conv2D(2, 1)(y)]))
+    content = to_int8(network, np.random.default_rng(0).standard_normal((4, 8, 8, 2)).astype(np.float32))
+    with pytest.raises(KwsError, match="no ADD"):
+        verify(content, 1)
+
+
+def test_float_models_are_refused(tmp_path):
+    import tensorflow as tf
+
+    network = keras_model((4,), [tf.keras.layers.Dense(3)])
+    content = tf.lite.TFLiteConverter.from_keras_model(network).convert()
+    with pytest.raises(KwsError, match="float32 tensor.*calibration"):
+        verify(content, 1)
+
+
+def test_too_large_for_the_board():
+    import tensorflow as tf
+
+    content = refused([tf.keras.layers.Conv2D(64, 1)], (80, 80, 2))
+    with pytest.raises(KwsError, match="too large for the board"):
+        verify(content, 0)
+
+
+def test_activations_share_memory():
+    "Nine layers of 25 x 5 x 64 take the memory of two."
+    import tensorflow as tf
+
+    L = tf.keras.layers
+    layers = [L.Conv2D(64, (10, 4), strides=2, padding="same")] + [L.Conv2D(64, 1) for _ in range(8)]
+    header = core_sources(refused(layers, (49, 10, 1)), live=False)["kws_model.h"]
+    words = int(header.split("KWS_FAST ? ")[1].split(" ")[0])
+    assert 4 * words <= 3 * 25 * 5 * 64 + 64
+
+
+def test_generated_code_is_readable():
+    code = core_sources(small_model("DS-CNN"), live=False)["kws_model.c"]
+    for text in ("// --- DEPTHWISE_CONV_2D, 13 x 5 x 16 to 13 x 5 x 16 ---", "static void depthwise_conv2d_1(", "enum {", "AVERAGE_POOL_3_OUTPUT = "):
+        assert text in code
+    assert max(map(len, code.splitlines())) <= 1200
+
+
+def test_command(tmp_path, monkeypatch):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(small_model("mean"))
+    done = CliRunner().invoke(app, ["verify", str(path), "--n", "5", "--json"])
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.output)
+    assert (result["inputs"], result["identical"], result["different"]) == (11, 11, []) and result["instructions"] > 0
+    wrong = run_tflite(path, np.stack(list(verification_inputs(read_tflite(path).inputs[0], 5).values())), "tflite-micro").copy()
+    wrong[7, 0] ^= 1
+    monkeypatch.setattr(kws_nb.verify, "run_tflite", lambda *_: wrong)
+    done = CliRunner().invoke(app, ["verify", str(path), "--n", "5"])
+    assert done.exit_code == 1 and "10 of 11" in done.output and "different: random 1" in done.output
