@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ENGINES', 'export_onnx', 'export_saved_model', 'convert_tflite', 'Converted', 'convert', 'Tensor', 'Operator',
-           'Graph', 'read_tflite', 'quantize_features', 'run_tflite', 'c_bytes', 'quantize_multiplier', 'Layer',
-           'core_layers', 'run_core', 'feature_multiplier', 'fast_layers', 'core_sources']
+           'Graph', 'read_tflite', 'quantize_features', 'best_engine', 'run_tflite', 'c_bytes', 'quantize_multiplier',
+           'Layer', 'core_layers', 'run_core', 'feature_multiplier', 'fast_layers', 'core_sources']
 
 # %% ../nbs/05_deployment.ipynb #6e13ffa9
 import contextlib, io, logging, os, re, warnings
@@ -256,9 +256,15 @@ def _interpreter(content, engine): # a function from one input array to one outp
 
 ENGINES = ('tensorflow', 'litert', 'tflite-micro')
 
+def best_engine()->str:
+    "The first of tflite-micro, tensorflow, litert that is installed: the two whose bytes ours are come first."
+    from importlib.util import find_spec
+    modules = {'tflite-micro': 'tflite_micro', 'tensorflow': 'tensorflow', 'litert': 'ai_edge_litert'}
+    return next(engine for engine, module in modules.items() if find_spec(module))
+
 def run_tflite(model,     # path or bytes
                features,  # `[n, 49, 40]` (or as the model's input): float32, or int8 codes for an int8 model
-               engine='litert' # one of `ENGINES`
+               engine=None # one of `ENGINES`; default `best_engine`
               )->np.ndarray: # `[n, 4]`: float32, or int8 for an int8 model
     "The outputs of an interpreter."
     graph = read_tflite(model)
@@ -266,7 +272,7 @@ def run_tflite(model,     # path or bytes
     features, (input_,) = np.asarray(features), graph.inputs
     if features.shape[1:] not in (input_.shape[1:], input_.shape[1:-1] if input_.shape[-1] == 1 else ()): raise KwsError(f'The model takes {list(input_.shape)}, the features are {list(features.shape)}')
     if input_.dtype == 'int8' and features.dtype != np.int8: features = quantize_features(features, input_)
-    run = _interpreter(content, engine)
+    run = _interpreter(content, engine or best_engine())
     return np.stack([run(x.reshape(1, *input_.shape[1:]))[0].copy() for x in features]) if len(features) else np.zeros((0, *graph.outputs[0].shape[1:]), graph.outputs[0].dtype)
 
 # %% ../nbs/05_deployment.ipynb #7e4c1f0c
@@ -305,6 +311,7 @@ class Layer:
     scratch: int = 0   # bytes it needs beside input and output
     fast: 'Layer|None' = None # the same where KWS_FAST
 
+# %% ../nbs/05_deployment.ipynb #41ceae96
 def _check_int8(op):
     for tensor in (op.inputs[0], op.outputs[0]):
         if tensor.dtype != 'int8': raise KwsError(f'{op.name} has a {tensor.dtype} tensor ({tensor.name}); the C core runs full int8 models. Convert with calibration clips')
@@ -320,6 +327,7 @@ def _weights(op, factors, n): # the arrays that convolution and fully connected 
     return dict(weights=('int8_t', _constant(op, weights).reshape(-1)), bias=('int32_t', _constant(op, bias) if bias is not None else np.zeros(n, int)),
                 multiplier=('int32_t', [q for q, _ in multipliers]), shift=('int8_t', [s for _, s in multipliers]))
 
+# %% ../nbs/05_deployment.ipynb #25eea4f8
 def _window(op, kernel): # the fields of everything that slides over an image
     (_, h, w, c), (_, oh, ow, oc), (kh, kw), o = op.inputs[0].shape, op.outputs[0].shape, kernel, op.options
     same, (sh, sw) = o['Padding'] == 0, (o['StrideH'], o['StrideW'])
@@ -349,6 +357,7 @@ def _depthwise(op):
     layer.arrays['weights'] = ('int8_t', weights.data[0].transpose(2, 0, 1).reshape(-1))
     return replace(layer, kernel='conv2d', rows=fields['output_height'])
 
+# %% ../nbs/05_deployment.ipynb #976abe57
 def _fully_connected(op):
     x, weights, y = op.inputs[0], op.inputs[1], op.outputs[0]
     outputs, inputs = weights.shape
@@ -360,8 +369,9 @@ def _fully_connected(op):
     return Layer('fully_connected', fields, _weights(op, scales, outputs), inputs, outputs)
 
 def _average_pool(op):
-    if op.inputs[0].zero_point != op.outputs[0].zero_point or op.inputs[0].scale[0] != op.outputs[0].scale[0]: raise KwsError('AVERAGE_POOL_2D that changes the scale is not supported by the C core; convert again with a current TensorFlow')
-    return Layer('average_pool', _window(op, (op.options['FilterHeight'], op.options['FilterWidth'])), {}, _bytes(op.inputs[0]), _bytes(op.outputs[0]), struct='conv2d')
+    x, y = op.inputs[0], op.outputs[0]
+    if (x.scale[0], x.zero_point) != (y.scale[0], y.zero_point): raise KwsError('AVERAGE_POOL_2D that changes the scale is not supported by the C core; convert again with a current TensorFlow')
+    return Layer('average_pool', _window(op, (op.options['FilterHeight'], op.options['FilterWidth'])), {}, _bytes(x), _bytes(y), struct='conv2d')
 
 def _mean(op):
     x, y, rank = op.inputs[0], op.outputs[0], len(op.inputs[0].shape)
@@ -373,6 +383,7 @@ def _mean(op):
     fields = dict(positions=positions, channels=channels, sum_offset=-x.zero_point*positions, multiplier=(multiplier << extra)//positions, shift=shift - extra, output_offset=y.zero_point)
     return Layer('mean', fields, {}, positions*channels, channels)
 
+# %% ../nbs/05_deployment.ipynb #50cbaa70
 def _pad(op):
     x, y, pads = op.inputs[0], op.outputs[0], _constant(op, op.inputs[1]).astype(int)
     if (x.scale[0], x.zero_point) != (y.scale[0], y.zero_point): raise KwsError('PAD that changes the scale is not supported by the C core; convert again with a current TensorFlow')
@@ -390,6 +401,7 @@ def _softmax(op):
     fields = dict(size=x.shape[-1], multiplier=multiplier, shift=shift, diff_min=-int(np.floor(31*2.**26/2.**shift)))
     return Layer('softmax', fields, {}, x.shape[-1], x.shape[-1])
 
+# %% ../nbs/05_deployment.ipynb #25eee9d0
 _BUILDERS = dict(CONV_2D=_convolution, DEPTHWISE_CONV_2D=_depthwise, FULLY_CONNECTED=_fully_connected, AVERAGE_POOL_2D=_average_pool, MEAN=_mean, PAD=_pad, SOFTMAX=_softmax)
 
 def _check_chain(graph): # each operator works on what the one before made
@@ -456,6 +468,7 @@ def _fold_offset(layer): # weights as a matrix, and the bias that includes the i
     bias = arrays['bias'].astype(np.int64) + layer.fields['input_offset']*weights.sum(1)
     return weights, bias, arrays
 
+# %% ../nbs/05_deployment.ipynb #af936f96
 def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
     if layer.kernel != 'conv2d': return None
     f = layer.fields
@@ -478,6 +491,7 @@ def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
     return Layer('conv2d_pairs', fields, dict(filters=('kws_pairs_filter', [filter_text(p) for p in filters]), rows=('kws_pairs_row', rows)), layer.inputs, layer.outputs,
                  layer.comment, rows=layer.rows, scratch=4*f['input_height']*(6 + 10*n))
 
+# %% ../nbs/05_deployment.ipynb #16969cef
 def _dot4_arrays(layer, order=None): # packed weights and the rest, or None
     weights, bias, arrays = _fold_offset(layer)
     if order is not None: weights = weights[:, order]
@@ -535,6 +549,7 @@ def _layer_code(layer, name): # constants and the function that runs a layer
     parts.append(f'static void {name}({", ".join(parameters)}) {{\n  {kernel}({", ".join(arguments)});\n}}\n')
     return '\n'.join(parts)
 
+# %% ../nbs/05_deployment.ipynb #eac52785
 def _buffers(layers, kept): # (bytes, first step, last step): the outputs of all layers but the last, then the scratches
     outputs = [(layer.outputs, -1 if i == 0 and kept else i, len(layers) if i == 0 and kept else i + 1) for i, layer in enumerate(layers[:-1])]
     scratches = [(layer.scratch, i, i) for i, layer in enumerate(layers) if layer.scratch]
@@ -547,6 +562,7 @@ def _sliding(layers): # rows of the first convolution that see no padding above 
     end = min((f['input_height'] - f['kernel_height'] + f['pad_top'])//f['stride_height'] + 1, f['output_height'])
     return (first, end, f['stride_height']) if end - first > 1 else None
 
+# %% ../nbs/05_deployment.ipynb #195b5bea
 def _invoke_code(layers, names, sliding): # the calls, for one of the two sets of kernels
     places, total = plan_memory(_buffers(layers, sliding))
     places = [*places[:len(layers) - 1], None, *places[len(layers) - 1:]]
@@ -563,11 +579,15 @@ def _invoke_code(layers, names, sliding): # the calls, for one of the two sets o
         current = following
     def call(name, layer, rest, rows=None): return f'  {name}({f"{rows[0]}, {rows[1]}, " if layer.rows else ""}{rest});'
     body = [call(*line, (0, line[1].rows)) for line in lines]
-    code = f'// Where activations lie in the workspace, in bytes.\nenum {{\n' + '\n'.join(f'  {c},' for c in constants) + f'\n}};\n\n' if constants else ''
+    code = '// Where activations lie in the workspace, in bytes.\nenum {\n' + '\n'.join(f'  {c},' for c in constants) + '\n};\n\n' if constants else ''
     memory = '  int8_t* const memory = (int8_t*)workspace->words;\n'
-    if not sliding:
-        code += f'''void kws_model_invoke(const int8_t* input, int8_t* scores, kws_model_workspace* workspace) {{
-{memory if constants else "  (void)workspace;"}{chr(10).join(body)}
+    if not sliding: return code + _whole_code(body, memory if constants else '  (void)workspace;'), total
+    return code + _sliding_code(sliding, names[0], layers[0], body, memory, call, lines[0]), total
+
+# %% ../nbs/05_deployment.ipynb #4be2a9d7
+def _whole_code(body, memory): # for a model whose first layer keeps nothing
+    return f'''void kws_model_invoke(const int8_t* input, int8_t* scores, kws_model_workspace* workspace) {{
+{memory}{chr(10).join(body)}
 }}
 
 void kws_model_slide(const int8_t* input, int moved_rows, int8_t* scores, kws_model_workspace* workspace) {{
@@ -575,9 +595,10 @@ void kws_model_slide(const int8_t* input, int moved_rows, int8_t* scores, kws_mo
   kws_model_invoke(input, scores, workspace);
 }}
 '''
-        return code, total
-    (first, end, stride), name, layer = sliding, names[0], layers[0]
-    code += f'''// Rows of {name} that see no edge, {first} ... {end - 1}, move with the window.
+
+def _sliding_code(sliding, name, layer, body, memory, call, line): # for a model whose first layer keeps rows
+    first, end, stride = sliding
+    return f'''// Rows of {name} that see no edge, {first} ... {end - 1}, move with the window.
 enum {{ FIRST_INNER_ROW = {first}, END_INNER_ROW = {end}, ROWS = {layer.rows}, ROW_STRIDE = {stride}, ROW_BYTES = {layer.outputs//layer.rows} }};
 
 static void after_{name}(int8_t* memory, int8_t* scores) {{
@@ -596,35 +617,18 @@ void kws_model_slide(const int8_t* input, int moved_rows, int8_t* scores, kws_mo
     kws_model_invoke(input, scores, workspace);
     return;
   }}
-  kws_move_words_down(inner, inner + moved * ROW_BYTES, (size_t)(kept * ROW_BYTES));
-{call(*lines[0], (0, "FIRST_INNER_ROW"))}
-{call(*lines[0], ("FIRST_INNER_ROW + kept", "ROWS"))}
+  memmove(inner, inner + moved * ROW_BYTES, (size_t)(kept * ROW_BYTES));
+{call(*line, (0, "FIRST_INNER_ROW"))}
+{call(*line, ("FIRST_INNER_ROW + kept", "ROWS"))}
   after_{name}(memory, scores);
 }}
 '''
-    return code, total
 
-def core_sources(model,           # path or bytes of an int8 .tflite
-                 name='tinyconv', # the board answers it to `name%`
-                 live=True        # for the spotter: input [1, 49, 40, 1], output 4 scores
-                )->dict: # file name -> text
-    "The model as C for our core: `kws_model.h` and `kws_model.c`."
-    graph = read_tflite(model)
-    layers = fast_layers(core_layers(graph))
+# %% ../nbs/05_deployment.ipynb #e01f5c6b
+def _header_text(name, graph, features, fast_bytes, plain_bytes): # kws_model.h
     (input_,), (output,) = graph.inputs, graph.outputs
-    if not re.fullmatch(r'[A-Za-z0-9_.-]{1,40}', name): raise KwsError(f'{name!r} is no model name: use up to 40 letters, digits, - _ .')
-    features = ''
-    if live:
-        if int(np.prod(input_.shape)) != N_FRAMES*N_CHANNELS or int(np.prod(output.shape)) != len(LABELS):
-            raise KwsError(f'The model turns {list(input_.shape)} into {list(output.shape)}; the spotter needs [1, {N_FRAMES}, {N_CHANNELS}, 1] and {len(LABELS)} scores')
-        multiplier, shift = feature_multiplier(input_)
-        features = f'#define KWS_MODEL_FEATURE_MULTIPLIER {multiplier}\n#define KWS_MODEL_FEATURE_SHIFT {shift}\n#define KWS_MODEL_INPUT_ZERO_POINT ({input_.zero_point})\n'
-    names = [f'{layer.kernel}_{i}' for i, layer in enumerate(layers)]
-    has_fast = any(layer.fast for layer in layers)
-    fast, fast_bytes = _invoke_code([layer.fast or layer for layer in layers], names, _sliding(layers))
-    plain, plain_bytes = _invoke_code(layers, names, _sliding(layers))
     def words(n): return max(1, -(-n//4))
-    header = f'''{GENERATED}#ifndef KWS_MODEL_H_
+    return f'''{GENERATED}#ifndef KWS_MODEL_H_
 #define KWS_MODEL_H_
 
 #include <stdint.h>
@@ -649,10 +653,31 @@ void kws_model_slide(const int8_t* input, int moved_rows, int8_t* scores, kws_mo
 
 #endif
 '''
-    parts = [f'{GENERATED}#include "kws_model.h"\n\n#include "kws_move.h"\n#include "kws_nn.h"\n']
+
+# %% ../nbs/05_deployment.ipynb #0590b6c7
+def core_sources(model,           # path or bytes of an int8 .tflite
+                 name='tinyconv', # the board answers it to `name%`
+                 live=True        # for the spotter: input [1, 49, 40, 1], output 4 scores
+                )->dict: # file name -> text
+    "The model as C for our core: `kws_model.h` and `kws_model.c`."
+    graph = read_tflite(model)
+    layers = fast_layers(core_layers(graph))
+    (input_,), (output,) = graph.inputs, graph.outputs
+    if not re.fullmatch(r'[A-Za-z0-9_.-]{1,40}', name): raise KwsError(f'{name!r} is no model name: use up to 40 letters, digits, - _ .')
+    features = ''
+    if live:
+        if int(np.prod(input_.shape)) != N_FRAMES*N_CHANNELS or int(np.prod(output.shape)) != len(LABELS):
+            raise KwsError(f'The model turns {list(input_.shape)} into {list(output.shape)}; the spotter needs [1, {N_FRAMES}, {N_CHANNELS}, 1] and {len(LABELS)} scores')
+        multiplier, shift = feature_multiplier(input_)
+        features = f'#define KWS_MODEL_FEATURE_MULTIPLIER {multiplier}\n#define KWS_MODEL_FEATURE_SHIFT {shift}\n#define KWS_MODEL_INPUT_ZERO_POINT ({input_.zero_point})\n'
+    names = [f'{layer.kernel}_{i}' for i, layer in enumerate(layers)]
+    has_fast = any(layer.fast for layer in layers)
+    fast, fast_bytes = _invoke_code([layer.fast or layer for layer in layers], names, _sliding(layers))
+    plain, plain_bytes = _invoke_code(layers, names, _sliding(layers))
+    parts = [f'{GENERATED}#include "kws_model.h"\n\n#include <string.h>\n\n#include "kws_nn.h"\n']
     for layer, layer_name in zip(layers, names):
         code, title = _layer_code(layer, layer_name), f'// --- {layer.comment} ---\n'
         parts.append(f'{title}\n#if KWS_FAST\n\n{_layer_code(layer.fast, layer_name)}\n#else\n\n{code}\n#endif\n' if layer.fast else f'{title}\n{code}')
     parts.append('// --- all of it ---\n')
     parts.append(f'#if KWS_FAST\n\n{fast}\n#else\n\n{plain}\n#endif\n' if has_fast else plain)
-    return {'kws_model.h': header, 'kws_model.c': '\n'.join(parts)}
+    return {'kws_model.h': _header_text(name, graph, features, fast_bytes, plain_bytes), 'kws_model.c': '\n'.join(parts)}

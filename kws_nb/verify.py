@@ -68,10 +68,6 @@ class Verification:
 
     def __bool__(self): return self.identical == self.inputs
 
-def _best_engine(): # LiteRT rounds some fully connected layers another way
-    from importlib.util import find_spec
-    return next(engine for engine, module in (('tflite-micro', 'tflite_micro'), ('tensorflow', 'tensorflow'), ('litert', 'ai_edge_litert')) if find_spec(module))
-
 def verify(model,              # int8 .tflite, path or bytes
            n=100,              # random inputs beside the extreme ones
            engine=None,        # one of `ENGINES`; default: the first installed of tflite-micro, tensorflow, litert
@@ -79,7 +75,7 @@ def verify(model,              # int8 .tflite, path or bytes
            seed=0
           )->Verification:
     "Run a model on the emulated board and in an interpreter, on extreme and random inputs."
-    inputs, engine = verification_inputs(read_tflite(model).inputs[0], n, seed), engine or _best_engine()
+    inputs, engine = verification_inputs(read_tflite(model).inputs[0], n, seed), engine or best_engine()
     board = RawBoard(model, toolchain)
     expected = run_tflite(model, np.stack(list(inputs.values())), engine)
     different = tuple(name for (name, x), y in zip(inputs.items(), expected) if not np.array_equal(board.run(x), y.reshape(-1)))

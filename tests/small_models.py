@@ -7,6 +7,7 @@ import numpy as np
 
 def _build(name, k):  # input shape, layers, kind of input
     L = k.layers
+    separable = [L.DepthwiseConv2D(3, padding="same", activation="relu"), L.Conv2D(16, 1, activation="relu")]
     return {
         "conv, many channels": ((9, 7, 5), [L.Conv2D(6, (3, 2), activation="relu"), L.Flatten(), L.Dense(5)], "signed"),
         "conv 1x1, stride 2": ((8, 6, 8), [L.Conv2D(10, 1, strides=2, activation="relu6"), L.Flatten(), L.Dense(3)], "signed"),
@@ -26,7 +27,7 @@ def _build(name, k):  # input shape, layers, kind of input
         "pairs, largest sums": ((12, 40, 1), [L.Conv2D(4, (8, 8), strides=2, padding="same", activation="relu"), L.Flatten(), L.Dense(4)], "positive"),
         "pairs, sums too large": ((20, 40, 1), [L.Conv2D(2, (10, 8), strides=2, padding="same", activation="relu"), L.Flatten(), L.Dense(4)], "positive"),
         "fully connected, largest sums": ((1100,), [L.Dense(5)], "signed"),
-        "DS-CNN": ((25, 10, 1), [L.Conv2D(16, (10, 4), strides=(2, 2), padding="same", activation="relu"), L.DepthwiseConv2D(3, padding="same", activation="relu"), L.Conv2D(16, 1, activation="relu"), L.AveragePooling2D((13, 5)), L.Flatten(), L.Dense(12), L.Softmax()], "signed"),
+        "DS-CNN": ((25, 10, 1), [L.Conv2D(16, (10, 4), strides=(2, 2), padding="same", activation="relu"), *separable, L.AveragePooling2D((13, 5)), L.Flatten(), L.Dense(12), L.Softmax()], "signed"),
     }[name]
 
 
