@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CLOCK_HZ', 'TAKEN_BRANCH_CYCLES', 'DIVISION_CYCLES', 'FLASH_BYTES', 'RAM_START', 'RAM_BYTES', 'WATCHED', 'block_cost',
-           'ends_in_call', 'BoardFault', 'Call', 'Machine', 'Serial']
+           'ends_in_call', 'BoardFault', 'Call', 'Machine', 'Serial', 'serve']
 
 # %% ../nbs/05b_emulator.ipynb #8a03923e
 import ctypes, re, threading
@@ -45,6 +45,7 @@ def _own_cycles(name, operands): # an instruction without its neighbours
     if name.startswith('vmov') and not all(re.fullmatch(r'[sd]\d+', register) for register in _registers(operands)): return 2 # from or to the core
     return 1 + TAKEN_BRANCH_CYCLES if name == 'isb' else 1
 
+# %% ../nbs/05b_emulator.ipynb #5b0c1a02
 def _address_registers(name, operands):
     if name.startswith(('push', 'pop', 'vpush', 'vpop')): return {'sp'}
     return set(_registers(operands.partition('{')[0] if name.startswith(_MULTIPLE) else operands.partition('[')[2]))
@@ -290,3 +291,17 @@ class Serial(serial.SerialBase):
 
     def reset_output_buffer(self): "Nothing waits: what is written is taken at once."
     def flush(self): "Nothing waits: what is written is taken at once."
+
+# %% ../nbs/05b_emulator.ipynb #5b0d0a02
+def serve(port='emulated://nano33ble', # what to offer
+          until=lambda: False          # asked ten times a second
+         ):
+    "Offer an emulated board as a serial device of this computer (Linux, macOS) and print the device's name."
+    import os, pty, select, tty
+    with serial.serial_for_url(port, timeout=0) as board:
+        control, device = pty.openpty()
+        tty.setraw(device)
+        print(os.ttyname(device), flush=True)
+        while not until():
+            if board.in_waiting: os.write(control, board.read(board.in_waiting))
+            if select.select([control], [], [], .1)[0]: board.write(os.read(control, 1024))

@@ -35,14 +35,14 @@ def library(tmp_path_factory):
 def compile_all(c, cpp, units, include, flags, link, output):
     objects, folder = [], output.parent
     for unit in units:
-        is_c = unit.suffix == ".c"
-        command = [*(c if is_c else cpp), *WARNINGS, *flags, "-std=c11" if is_c else "-std=c++17"]
-        if not is_c:
+        is_cpp, language = unit.suffix in (".cpp", ".ino"), {".c": "c", ".S": "assembler-with-cpp"}.get(unit.suffix, "c++")
+        command = [*(cpp if is_cpp else c), *WARNINGS, *flags, *{"c": ["-std=c11"], "c++": ["-std=c++17"]}.get(language, [])]
+        if is_cpp:
             command += ["-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-include", "Arduino.h"]
-        skipped = {BOARD} if not is_c else set()  # its string.h is C
+        skipped = {BOARD} if is_cpp else set()  # its string.h is C
         headers = [part for place in include if place not in skipped for part in ("-I", place)]
         objects.append(folder / f"{output.stem}-{unit.stem}-{unit.suffix[1:]}.o")
-        command += [*headers, "-x", "c" if is_c else "c++", "-c", unit, "-o", objects[-1]]
+        command += [*headers, "-x", language, "-c", unit, "-o", objects[-1]]
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     done = subprocess.run([str(part) for part in (*link, *objects, "-o", output)], capture_output=True, text=True)
@@ -74,7 +74,8 @@ def build(library, tmp_path_factory):
             flags = SANITIZE if shutil.which("g++") else ["-O1"]
             built[key] = compile_all(c, cpp, units, include, [*flags, *shared], [*cpp, *flags], output)
         else:
-            units, include = [*units_of(library, sketch), BOARD / "port.c", BOARD / "startup.c"], [SHIM, library / "src", port, BOARD]
+            assembly = sorted((library / "src").glob("*.S"))
+            units, include = [*units_of(library, sketch), *assembly, BOARD / "port.c", BOARD / "startup.c"], [SHIM, library / "src", port, BOARD]
             link = [*ZIG, "cc", *CORTEX_M4, "-Wl,--gc-sections", "-Wl,-e,reset_handler", f"-Wl,-T,{BOARD / 'link.ld'}"]
             built[key] = compile_all([*ZIG, "cc"], [*ZIG, "c++"], units, include, [*CORTEX_M4, *shared], link, output)
         return built[key]

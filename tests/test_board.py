@@ -176,7 +176,7 @@ def test_watched_functions_add_up(data):
     machine.run()
     frontend, inference = machine.watched["frontend"], machine.watched["inference"]
     assert inference["calls"] == 1 and frontend["calls"] >= 49
-    assert 0.95 * machine.instructions < frontend["instructions"] + inference["instructions"] < machine.instructions
+    assert 0.85 * machine.instructions < frontend["instructions"] + inference["instructions"] < machine.instructions
 
 
 def _image(tmp_path, body):

@@ -138,6 +138,13 @@ def test_a_crash_is_reported(tmp_path, body):
         run(tmp_path, body)
 
 
+def test_the_painted_stack_shows_how_deep_it_was(tmp_path):
+    shallow = run(tmp_path, "push {r0, r1}\n pop {r0, r1}")
+    assert shallow.stack_bytes == 8
+    deep = run(tmp_path, "movs r0, #0\n movs r1, #0\n movs r2, #25\n 1: push {r0, r1}\n subs r2, r2, #1\n bne 1b\n add sp, sp, #200")
+    assert deep.stack_bytes == 200
+
+
 def test_the_call_tree_follows_calls_returns_and_tail_calls(tmp_path):
     def function(name, body):
         return f".type {name}, %function\n.thumb_func\n{name}: {body}\n.size {name}, . - {name}\n"

@@ -1,9 +1,13 @@
 "The line protocol on the emulated board, spoken to as MLPerf Tiny's runner speaks, and with our own commands."
 
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import serial
 
 from kws_nb.audio import read_clip, to_int16
 from kws_nb.board import Board, parse_detection, parse_line, reference_model
@@ -77,7 +81,7 @@ def test_runner_performance_mode_times_only_the_runs(runner):
     runner.load(bytes(1960))
     one, _ = runner.infer(1, 0)
     three, _ = runner.infer(3, 2)
-    assert one > 1000 and three == pytest.approx(3 * one, rel=0.001)
+    assert one > 1000 and three == pytest.approx(3 * one, rel=0.01)
 
 
 def test_timestamps_count_up(runner):
@@ -154,3 +158,24 @@ def test_lines_that_were_cut_or_garbled_are_no_lines():
         for at in range(len(line)):
             assert parse(line[:at]) is None
             assert parse(line[:at] + chr(ord(line[at]) ^ 1) + line[at + 1 :]) is None
+
+
+def test_the_runner_can_open_the_board_as_a_serial_device():
+    "`kws-nb serve`, and a program that knows nothing but devices."
+    command = [sys.executable, "-c", "from kws_nb.cli import main; main()", "serve"]
+    served = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(checkout())})
+    try:
+        device = served.stdout.readline().strip()
+        assert device.startswith("/dev/")
+        with serial.Serial(device, 115200, timeout=5) as port:
+            runner = Runner(port)
+            port.write(b"%")
+            while port.read_until(b"\n") != b"m-ready\r\n" or port.in_waiting:
+                pass
+            assert runner.find("name", r"^m-name-dut-\[([^]]+)]$") == ["kws_nb tinyconv"]
+            assert runner.load(bytes(1960)) == ["m-load-done", "m-ready"]
+            elapsed_us, results = runner.infer(10, 1)
+            assert elapsed_us > 1000 and len(results) == len(LABELS)
+    finally:
+        served.terminate()
+        served.wait(10)

@@ -20,7 +20,7 @@ CPU = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"]
 @pytest.mark.parametrize("optimise", ["-O3", "-Os"])
 def test_gcc_builds_the_image_without_a_warning(tmp_path, optimise):
     boards = [ROOT / "firmware/emulated", ROOT / "firmware/qemu"]
-    units = [*CORE.glob("*.c"), model_folder() / "kws_model.c", *(unit for board in boards for unit in board.glob("*.c"))]
+    units = [*CORE.glob("*.[cS]"), model_folder() / "kws_model.c", *(unit for board in boards for unit in board.glob("*.c"))]
     include = [part for place in (CORE, model_folder(), *boards) for part in ("-I", place)]
     command = ["arm-none-eabi-gcc", *CPU, *WARNINGS, "-std=c11", optimise, "-ffreestanding", *include, "-c", *units]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=tmp_path)

@@ -7,8 +7,9 @@
 
 int main(void) {
   static kws_model_workspace workspace;
-  static int8_t window[KWS_FRAMES * KWS_CHANNELS];
-  int8_t scores[KWS_LABELS], again[KWS_LABELS];
+  static _Alignas(4) int8_t window[KWS_FRAMES * KWS_CHANNELS];
+  _Alignas(4) int8_t scores[KWS_LABELS];
+  _Alignas(4) int8_t again[KWS_LABELS];
   while (fread(window, sizeof window, 1, stdin) == 1) {
     kws_model_invoke(window, scores, &workspace);
     kws_model_invoke(window, again, &workspace);

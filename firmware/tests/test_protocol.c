@@ -95,7 +95,7 @@ static void test_runner_commands(void) {
 static void test_inference(void) {
   board* b = start();
   say(b, "db load 1960%");
-  int8_t input[KWS_FRAMES * KWS_CHANNELS], scores[KWS_LABELS];
+  _Alignas(4) int8_t input[KWS_FRAMES * KWS_CHANNELS], scores[KWS_LABELS];
   static kws_model_workspace workspace;
   for (size_t i = 0; i < sizeof input; ++i) input[i] = (int8_t)(i * 37 % 251);
   for (size_t i = 0; i < sizeof input; i += 28) {
@@ -128,7 +128,8 @@ static void test_buffer_limits(void) {
   CHECK(contains(say(b, "db 0%"), "e-["));
   CHECK(contains(say(b, "db 0g%"), "e-["));
   CHECK(answers(b, "db 0102030405%", "m-load-done\r\nm-ready\r\n"));
-  CHECK(b->spotter.window[0] == 1 && b->spotter.window[1] == 2 && b->spotter.window[2] != 3);
+  const int8_t* window = b->spotter.window;
+  CHECK(window[0] == 1 && window[1] == 2 && window[2] != 3);
   CHECK(contains(say(b, "db 01%"), "e-["));
   CHECK(answers(b, "db print 1960 1960%", "m-ready\r\n"));
   CHECK(contains(say(b, "db print 1 1 1%"), "e-["));

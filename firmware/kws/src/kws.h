@@ -3,6 +3,7 @@
 #define KWS_H_
 
 #ifdef __cplusplus
+#define _Alignas alignas  // C's name for it
 extern "C" {
 #endif
 
@@ -18,6 +19,7 @@ extern "C" {
 
 #ifdef __cplusplus
 }
+#undef _Alignas
 #endif
 
 #endif

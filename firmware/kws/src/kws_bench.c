@@ -2,45 +2,52 @@
 
 #include <stddef.h>
 
+#include "kws_small.h"
+
 enum { CHUNK_SAMPLES = 160 };
 
 typedef struct {
   uint32_t us, cycles;
 } instant;
 
+// The mean is kept as a whole number and a rest over the number of runs, so 32 bits are enough.
 typedef struct {
-  uint32_t min, max;
-  uint64_t sum;
+  uint32_t min, max, mean, rest;
 } tally;
 
-static instant now(const kws_clock* clock) {
+KWS_SMALL static instant now(const kws_clock* clock) {
   return (instant){.us = clock->now_us(clock->context), .cycles = clock->now_cycles(clock->context)};
 }
 
-static void add_since(instant* spent, instant start, instant end) {
+KWS_SMALL static void add_since(instant* spent, instant start, instant end) {
   spent->us += end.us - start.us;
   spent->cycles += end.cycles - start.cycles;
 }
 
-static void add_value(tally* t, uint32_t value) {
+KWS_SMALL static void add_value(tally* t, uint32_t value, uint32_t runs) {
   if (value < t->min) t->min = value;
   if (value > t->max) t->max = value;
-  t->sum += value;
+  t->mean += value / runs;
+  t->rest += value % runs;
+  if (t->rest >= runs) {
+    t->mean += 1;
+    t->rest -= runs;
+  }
 }
 
 static kws_spread spread_of(const tally* t, uint32_t runs) {
-  return (kws_spread){.min = t->min, .max = t->max, .mean = (uint32_t)((t->sum + runs / 2) / runs)};
+  return (kws_spread){.min = t->min, .max = t->max, .mean = t->mean + (t->rest >= runs - t->rest ? 1 : 0)};
 }
 
 // White noise of a quarter of full scale, the same in every bench.
-static void make_noise(uint32_t* state, int16_t* samples) {
+KWS_SMALL static void make_noise(uint32_t* state, int16_t* samples) {
   for (int i = 0; i < CHUNK_SAMPLES; ++i) {
     *state = *state * 1664525u + 1013904223u;
     samples[i] = (int16_t)((int32_t)(*state >> 18) - 8192);
   }
 }
 
-static instant time_preprocessing(kws_spotter* spotter, const kws_clock* clock, uint32_t* noise) {
+KWS_SMALL static instant time_preprocessing(kws_spotter* spotter, const kws_clock* clock, uint32_t* noise) {
   instant spent = {0};
   int16_t samples[CHUNK_SAMPLES];
   uint16_t features[KWS_CHANNELS];
@@ -57,7 +64,7 @@ static instant time_preprocessing(kws_spotter* spotter, const kws_clock* clock, 
   return spent;
 }
 
-static instant time_inference(kws_spotter* spotter, const kws_clock* clock, int8_t* scores) {
+KWS_SMALL static instant time_inference(kws_spotter* spotter, const kws_clock* clock, int8_t* scores) {
   instant spent = {0};
   const instant start = now(clock);
   kws_spotter_invoke(spotter, scores);
@@ -65,7 +72,8 @@ static instant time_inference(kws_spotter* spotter, const kws_clock* clock, int8
   return spent;
 }
 
-static instant time_postprocessing(kws_recognizer* recognizer, const kws_clock* clock, const kws_prediction* p) {
+KWS_SMALL static instant time_postprocessing(kws_recognizer* recognizer, const kws_clock* clock,
+                                             const kws_prediction* p) {
   instant spent = {0};
   kws_detection detection;
   const instant start = now(clock);
@@ -74,8 +82,8 @@ static instant time_postprocessing(kws_recognizer* recognizer, const kws_clock* 
   return spent;
 }
 
-kws_status kws_bench_run(kws_spotter* spotter, kws_recognizer* recognizer, const kws_clock* clock, uint32_t runs,
-                         kws_stage_times times[KWS_STAGES], int8_t* scores) {
+KWS_SMALL kws_status kws_bench_run(kws_spotter* spotter, kws_recognizer* recognizer, const kws_clock* clock,
+                                   uint32_t runs, kws_stage_times times[KWS_STAGES], int8_t* scores) {
   if (runs == 0 || runs > UINT16_MAX) return KWS_BAD_ARGUMENT;
   tally us[KWS_STAGES], cycles[KWS_STAGES];
   for (int stage = 0; stage < KWS_STAGES; ++stage) us[stage] = cycles[stage] = (tally){.min = UINT32_MAX};
@@ -91,8 +99,8 @@ kws_status kws_bench_run(kws_spotter* spotter, kws_recognizer* recognizer, const
     prediction.sample += (uint32_t)spotter->hop_frames * KWS_STEP_SAMPLES;
     spent[KWS_POSTPROCESSING] = time_postprocessing(recognizer, clock, &prediction);
     for (int stage = 0; stage < KWS_STAGES; ++stage) {
-      add_value(&us[stage], spent[stage].us);
-      add_value(&cycles[stage], spent[stage].cycles);
+      add_value(&us[stage], spent[stage].us, runs);
+      add_value(&cycles[stage], spent[stage].cycles, runs);
     }
   }
   for (int stage = 0; stage < KWS_STAGES; ++stage)

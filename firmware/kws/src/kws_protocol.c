@@ -3,30 +3,31 @@
 #include <string.h>
 
 #include "kws_line.h"
+#include "kws_small.h"
 
 enum { INPUT_BYTES = KWS_FRAMES * KWS_CHANNELS, PRINT_BYTES = 8, DEFAULT_WARMUPS = 10 };
 
 // --- writing lines ---------------------------------------------------------------------------------------------------
 
-static void send(kws_protocol* p, kws_line* line) {
+KWS_SMALL static void send(kws_protocol* p, kws_line* line) {
   kws_line_end(line);
   p->reporter.write(p->reporter.context, line->text, line->length);
 }
 
-static void send_text(kws_protocol* p, const char* text) {
+KWS_SMALL static void send_text(kws_protocol* p, const char* text) {
   kws_line line = {0};
   kws_line_text(&line, text);
   send(p, &line);
 }
 
-static void send_text_number(kws_protocol* p, const char* text, uint32_t number) {
+KWS_SMALL static void send_text_number(kws_protocol* p, const char* text, uint32_t number) {
   kws_line line = {0};
   kws_line_text(&line, text);
   kws_line_unsigned(&line, number);
   send(p, &line);
 }
 
-static void send_error(kws_protocol* p, const char* error, const char* about) {
+KWS_SMALL static void send_error(kws_protocol* p, const char* error, const char* about) {
   kws_line line = {0};
   kws_line_text(&line, "e-[");
   kws_line_text(&line, error);
@@ -35,9 +36,11 @@ static void send_error(kws_protocol* p, const char* error, const char* about) {
   send(p, &line);
 }
 
-static void send_timestamp(kws_protocol* p) { send_text_number(p, "m-lap-us-", p->clock.now_us(p->clock.context)); }
+KWS_SMALL static void send_timestamp(kws_protocol* p) {
+  send_text_number(p, "m-lap-us-", p->clock.now_us(p->clock.context));
+}
 
-static void send_results(kws_protocol* p) {
+KWS_SMALL static void send_results(kws_protocol* p) {
   kws_line line = {0};
   kws_line_text(&line, "m-results-[");
   for (int i = 0; i < KWS_LABELS; ++i) {
@@ -55,7 +58,7 @@ static void send_settings(kws_protocol* p) {
 // --- reading arguments -----------------------------------------------------------------------------------------------
 
 // The text after `word` and the blanks behind it; NULL when `text` starts with another word.
-static const char* after_word(const char* text, const char* word) {
+KWS_SMALL static const char* after_word(const char* text, const char* word) {
   const size_t length = strlen(word);
   if (strncmp(text, word, length) != 0) return NULL;
   if (text[length] != '\0' && text[length] != ' ') return NULL;
@@ -65,7 +68,7 @@ static const char* after_word(const char* text, const char* word) {
 }
 
 // Takes a decimal number of at most `limit` and the blanks behind it off *text. False when there is none.
-static bool take_number(const char** text, uint32_t limit, uint32_t* number) {
+KWS_SMALL static bool take_number(const char** text, uint32_t limit, uint32_t* number) {
   const char* c = *text;
   uint32_t value = 0;
   if (*c < '0' || *c > '9') return false;
@@ -82,11 +85,11 @@ static bool take_number(const char** text, uint32_t limit, uint32_t* number) {
 }
 
 // The whole of `text` is one number in low..high.
-static bool parse_number(const char* text, uint32_t low, uint32_t high, uint32_t* number) {
+KWS_SMALL static bool parse_number(const char* text, uint32_t low, uint32_t high, uint32_t* number) {
   return take_number(&text, high, number) && *text == '\0' && *number >= low;
 }
 
-static int hex_digit(char c) {
+KWS_SMALL static int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
@@ -95,7 +98,7 @@ static int hex_digit(char c) {
 
 // --- commands: each answers NULL or what was wrong -------------------------------------------------------------------
 
-static void start_afresh(kws_protocol* p) {
+KWS_SMALL static void start_afresh(kws_protocol* p) {
   kws_spotter_reset(p->spotter);
   kws_recognizer_reset(p->recognizer);
 }
@@ -120,7 +123,7 @@ static const char* run_timestamp(kws_protocol* p, const char* argument) {
 }
 
 // The spotter's own window is the buffer, so it stops listening until `stream on`.
-static const char* load_buffer(kws_protocol* p, const char* argument) {
+KWS_SMALL static const char* load_buffer(kws_protocol* p, const char* argument) {
   uint32_t bytes;
   if (!parse_number(argument, 1, INPUT_BYTES, &bytes)) return "db load takes a number of bytes, at most the input's";
   kws_line line = {0};
@@ -136,7 +139,7 @@ static const char* load_buffer(kws_protocol* p, const char* argument) {
 }
 
 // All bytes, or some of them: `db print [how many [from]]`.
-static const char* print_buffer(kws_protocol* p, const char* argument) {
+KWS_SMALL static const char* print_buffer(kws_protocol* p, const char* argument) {
   static const char error[] = "db print takes how many bytes and from where";
   uint32_t bytes = p->announced_bytes, from = 0;
   if (*argument && !take_number(&argument, INPUT_BYTES, &bytes)) return error;
@@ -156,7 +159,7 @@ static const char* print_buffer(kws_protocol* p, const char* argument) {
 }
 
 // Digits beyond the announced number of bytes are ignored.
-static const char* fill_buffer(kws_protocol* p, const char* digits) {
+KWS_SMALL static const char* fill_buffer(kws_protocol* p, const char* digits) {
   const size_t length = strlen(digits);
   if (p->loaded_bytes >= p->announced_bytes) return "Nothing is being loaded, announce it with db load";
   if (length % 2 != 0) return "A byte has two hex digits";
@@ -168,7 +171,7 @@ static const char* fill_buffer(kws_protocol* p, const char* digits) {
   return NULL;
 }
 
-static const char* run_db(kws_protocol* p, const char* argument) {
+KWS_SMALL static const char* run_db(kws_protocol* p, const char* argument) {
   const char* rest;
   if (!*argument) return "db needs load, print or hex digits";
   if ((rest = after_word(argument, "load"))) return load_buffer(p, rest);
@@ -179,7 +182,7 @@ static const char* run_db(kws_protocol* p, const char* argument) {
 static void infer(kws_protocol* p) { kws_spotter_invoke(p->spotter, p->scores); }
 
 // On what db has loaded, else on what was heard last.
-static const char* run_infer(kws_protocol* p, const char* argument) {
+KWS_SMALL static const char* run_infer(kws_protocol* p, const char* argument) {
   static const char error[] = "infer takes 1 to 65535 runs and 0 to 65535 warm-ups";
   uint32_t runs = 1, warmups = DEFAULT_WARMUPS;
   if (*argument && !take_number(&argument, UINT16_MAX, &runs)) return error;
@@ -211,7 +214,7 @@ static const char* run_reset(kws_protocol* p, const char* argument) {
   return NULL;
 }
 
-static const char* run_hop(kws_protocol* p, const char* argument) {
+KWS_SMALL static const char* run_hop(kws_protocol* p, const char* argument) {
   uint32_t frames;
   if (!parse_number(argument, 1, UINT16_MAX, &frames)) return "hop takes 1 to 65535 frames";
   if (kws_spotter_init(p->spotter, (uint16_t)frames) != KWS_OK) return "The spotter refuses this hop";
@@ -220,7 +223,7 @@ static const char* run_hop(kws_protocol* p, const char* argument) {
   return NULL;
 }
 
-static const char* run_stream(kws_protocol* p, const char* argument) {
+KWS_SMALL static const char* run_stream(kws_protocol* p, const char* argument) {
   const bool on = strcmp(argument, "on") == 0;
   if (!on && strcmp(argument, "off") != 0) return "stream takes on or off";
   if (on && !p->listening) start_afresh(p);
@@ -230,7 +233,7 @@ static const char* run_stream(kws_protocol* p, const char* argument) {
   return NULL;
 }
 
-static const char* run_bench(kws_protocol* p, const char* argument) {
+KWS_SMALL static const char* run_bench(kws_protocol* p, const char* argument) {
   kws_stage_times times[KWS_STAGES];
   uint32_t runs;
   if (!parse_number(argument, 1, UINT16_MAX, &runs)) return "bench takes 1 to 65535 runs";
@@ -246,13 +249,13 @@ static const char* run_settings(kws_protocol* p, const char* argument) {
   return NULL;
 }
 
-static const char* configure(kws_protocol* p, const kws_recognizer_settings* settings) {
+KWS_SMALL static const char* configure(kws_protocol* p, const kws_recognizer_settings* settings) {
   if (kws_recognizer_configure(p->recognizer, settings) != KWS_OK) return "The recognizer refuses this value";
   send_settings(p);
   return NULL;
 }
 
-static const char* run_threshold(kws_protocol* p, const char* argument) {
+KWS_SMALL static const char* run_threshold(kws_protocol* p, const char* argument) {
   kws_recognizer_settings settings = p->recognizer->settings;
   uint32_t value;
   if (!parse_number(argument, 0, UINT8_MAX, &value)) return "threshold takes 0 to 255";
@@ -260,7 +263,7 @@ static const char* run_threshold(kws_protocol* p, const char* argument) {
   return configure(p, &settings);
 }
 
-static const char* run_window(kws_protocol* p, const char* argument) {
+KWS_SMALL static const char* run_window(kws_protocol* p, const char* argument) {
   kws_recognizer_settings settings = p->recognizer->settings;
   uint32_t value;
   if (!parse_number(argument, 1, UINT16_MAX, &value)) return "window takes 1 to 65535 ms";
@@ -268,7 +271,7 @@ static const char* run_window(kws_protocol* p, const char* argument) {
   return configure(p, &settings);
 }
 
-static const char* run_suppression(kws_protocol* p, const char* argument) {
+KWS_SMALL static const char* run_suppression(kws_protocol* p, const char* argument) {
   kws_recognizer_settings settings = p->recognizer->settings;
   uint32_t value;
   if (!parse_number(argument, 0, UINT16_MAX, &value)) return "suppression takes 0 to 65535 ms";
@@ -276,7 +279,7 @@ static const char* run_suppression(kws_protocol* p, const char* argument) {
   return configure(p, &settings);
 }
 
-static const char* run_count(kws_protocol* p, const char* argument) {
+KWS_SMALL static const char* run_count(kws_protocol* p, const char* argument) {
   kws_recognizer_settings settings = p->recognizer->settings;
   uint32_t value;
   if (!parse_number(argument, 1, KWS_RECOGNIZER_RESULTS, &value)) return "count takes 1 to 64 predictions";
@@ -313,7 +316,7 @@ static const command commands[] = {
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
-static const char* run_help(kws_protocol* p, const char* argument) {
+KWS_SMALL static const char* run_help(kws_protocol* p, const char* argument) {
   (void)argument;
   for (int i = 0; i < COMMANDS; ++i) {
     kws_line line = {0};
@@ -327,7 +330,7 @@ static const char* run_help(kws_protocol* p, const char* argument) {
 
 // --- the whole -------------------------------------------------------------------------------------------------------
 
-static void run_command(kws_protocol* p, const char* text) {
+KWS_SMALL static void run_command(kws_protocol* p, const char* text) {
   while (*text == ' ') ++text;
   if (!*text) return;  // a lone % asks whether anybody is there
   for (int i = 0; i < COMMANDS; ++i) {
@@ -340,7 +343,7 @@ static void run_command(kws_protocol* p, const char* text) {
   send_error(p, "Unknown command: ", text);
 }
 
-static void finish_command(kws_protocol* p) {
+KWS_SMALL static void finish_command(kws_protocol* p) {
   const bool overflow = p->overflow, garbled = p->garbled;
   p->command[p->length] = '\0';
   p->length = 0;
@@ -366,7 +369,7 @@ void kws_protocol_init(kws_protocol* protocol, kws_spotter* spotter, kws_recogni
   send_text(protocol, "m-ready");
 }
 
-void kws_protocol_receive(kws_protocol* protocol, const uint8_t* bytes, size_t n_bytes) {
+KWS_SMALL void kws_protocol_receive(kws_protocol* protocol, const uint8_t* bytes, size_t n_bytes) {
   kws_protocol* p = protocol;
   for (size_t i = 0; i < n_bytes; ++i) {
     const uint8_t c = bytes[i];

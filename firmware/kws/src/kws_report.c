@@ -1,9 +1,10 @@
 #include "kws_report.h"
 
 #include "kws_line.h"
+#include "kws_small.h"
 #include "kws_tables.h"
 
-static void start(kws_reporter* r, kws_line* line, kws_line_kind kind) {
+KWS_SMALL static void start(kws_reporter* r, kws_line* line, kws_line_kind kind) {
   static const char* const names[KWS_LINE_KINDS] = {"heard", "detected", "overrun", "settings", "bench"};
   line->length = 0;
   kws_line_text(line, "m-kws-");
@@ -12,23 +13,23 @@ static void start(kws_reporter* r, kws_line* line, kws_line_kind kind) {
   kws_line_unsigned(line, r->sequence[kind]++);
 }
 
-static void put_number(kws_line* line, uint32_t value) {
+KWS_SMALL static void put_number(kws_line* line, uint32_t value) {
   kws_line_char(line, ',');
   kws_line_unsigned(line, value);
 }
 
-static void put_text(kws_line* line, const char* text) {
+KWS_SMALL static void put_text(kws_line* line, const char* text) {
   kws_line_char(line, ',');
   kws_line_text(line, text);
 }
 
-static void put_spread(kws_line* line, const kws_spread* spread) {
+KWS_SMALL static void put_spread(kws_line* line, const kws_spread* spread) {
   put_number(line, spread->min);
   put_number(line, spread->max);
   put_number(line, spread->mean);
 }
 
-static void send(kws_reporter* r, kws_line* line) {
+KWS_SMALL static void send(kws_reporter* r, kws_line* line) {
   kws_line_crc(line);
   kws_line_end(line);
   r->write(r->context, line->text, line->length);
@@ -40,7 +41,7 @@ kws_status kws_report_init(kws_reporter* reporter, kws_write_fn write, void* con
   return KWS_OK;
 }
 
-void kws_report_heard(kws_reporter* reporter, const kws_prediction* prediction) {
+KWS_SMALL void kws_report_heard(kws_reporter* reporter, const kws_prediction* prediction) {
   kws_line line;
   start(reporter, &line, KWS_LINE_HEARD);
   put_number(&line, prediction->sample);
@@ -52,7 +53,7 @@ void kws_report_heard(kws_reporter* reporter, const kws_prediction* prediction) 
   send(reporter, &line);
 }
 
-void kws_report_detected(kws_reporter* reporter, const kws_detection* detection) {
+KWS_SMALL void kws_report_detected(kws_reporter* reporter, const kws_detection* detection) {
   kws_line line;
   start(reporter, &line, KWS_LINE_DETECTED);
   put_number(&line, detection->sample);
@@ -61,14 +62,14 @@ void kws_report_detected(kws_reporter* reporter, const kws_detection* detection)
   send(reporter, &line);
 }
 
-void kws_report_overrun(kws_reporter* reporter, uint32_t lost_samples) {
+KWS_SMALL void kws_report_overrun(kws_reporter* reporter, uint32_t lost_samples) {
   kws_line line;
   start(reporter, &line, KWS_LINE_OVERRUN);
   put_number(&line, lost_samples);
   send(reporter, &line);
 }
 
-void kws_report_settings(kws_reporter* reporter, bool listening, uint16_t hop_frames,
+KWS_SMALL void kws_report_settings(kws_reporter* reporter, bool listening, uint16_t hop_frames,
                          const kws_recognizer_settings* settings) {
   kws_line line;
   start(reporter, &line, KWS_LINE_SETTINGS);
@@ -81,7 +82,7 @@ void kws_report_settings(kws_reporter* reporter, bool listening, uint16_t hop_fr
   send(reporter, &line);
 }
 
-void kws_report_stage(kws_reporter* reporter, kws_stage stage, uint32_t runs, const kws_stage_times* times) {
+KWS_SMALL void kws_report_stage(kws_reporter* reporter, kws_stage stage, uint32_t runs, const kws_stage_times* times) {
   static const char* const names[KWS_STAGES] = {"preprocessing", "inference", "postprocessing"};
   kws_line line;
   start(reporter, &line, KWS_LINE_BENCH);

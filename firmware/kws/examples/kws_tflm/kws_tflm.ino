@@ -15,7 +15,7 @@ static kws_ring ring;
 static kws_frontend frontend;
 static kws_recognizer recognizer;
 static kws_reporter reporter;
-static int8_t window[KWS_FRAMES][KWS_CHANNELS];  // oldest row first
+alignas(4) static int8_t window[KWS_FRAMES][KWS_CHANNELS];  // oldest row first
 static uint32_t samples_heard;
 static uint32_t missing_frames;                  // until the next prediction
 alignas(16) static uint8_t arena[kTensorArenaBytes];

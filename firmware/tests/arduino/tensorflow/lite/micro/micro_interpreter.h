@@ -31,7 +31,8 @@ class MicroInterpreter {
   TfLiteTensor* input(size_t) { return &input_; }
   TfLiteTensor* output(size_t) { return &output_; }
   TfLiteStatus Invoke() {
-    kws_model_invoke(arena_->input, arena_->scores, &arena_->workspace);
+    static kws_model_workspace workspace;  // ours, not the library's: it has no place in the arena
+    kws_model_invoke(arena_->input, arena_->scores, &workspace);
     return kTfLiteOk;
   }
 
@@ -39,7 +40,6 @@ class MicroInterpreter {
   struct arena_layout {
     int8_t input[KWS_FRAMES * KWS_CHANNELS];
     int8_t scores[KWS_LABELS];
-    kws_model_workspace workspace;
   };
   arena_layout* arena_;
   bool usable_;
