@@ -62,6 +62,7 @@ def _fold_pad(onnx_model):
         _rewire(graph, pad)
     return onnx_model
 
+# %% ../nbs/05_deployment.ipynb #f9b75494
 def _same_pads(size, kernel, stride): # TensorFlow's SAME: the odd one goes after
     total = max((-(-size//stride) - 1)*stride + kernel - size, 0)
     return (total//2, total - total//2)
@@ -123,6 +124,7 @@ def convert_tflite(saved_model,    # folder
             converter.representative_dataset = lambda: ([clip[None, :, :, None]] for clip in calibration)
         return converter.convert()
 
+# %% ../nbs/05_deployment.ipynb #7e3ec739
 @dataclass(frozen=True)
 class Converted:
     "What a conversion leaves in its folder."
@@ -181,6 +183,7 @@ _OPTIONS = dict(CONV_2D=('Conv2DOptions', 'Padding StrideH StrideW DilationHFact
                 FULLY_CONNECTED=('FullyConnectedOptions', 'FusedActivationFunction KeepNumDims'),
                 SOFTMAX=('SoftmaxOptions', 'Beta'))
 
+# %% ../nbs/05_deployment.ipynb #689963a6
 def read_tflite(source # path or bytes
                )->Graph:
     "Read a `.tflite` file."
@@ -254,6 +257,7 @@ def _interpreter(content, engine): # a function from one input array to one outp
         return lite.get_tensor(output)
     return run
 
+# %% ../nbs/05_deployment.ipynb #6cfd80b0
 ENGINES = ('tensorflow', 'litert', 'tflite-micro')
 
 def best_engine()->str:
@@ -422,6 +426,7 @@ def _check_chain(graph): # each operator works on what the one before made
     if current is not graph.outputs[0]: raise KwsError('The model gives out a tensor that is not the last operator\'s; the C core runs a chain of operators')
     if graph.inputs[0].shape[0] != 1: raise KwsError(f'The model takes {graph.inputs[0].shape[0]} inputs at a time; the C core takes one. Convert with a batch of 1')
 
+# %% ../nbs/05_deployment.ipynb #d148f150
 def core_layers(graph:Graph)->list: # of Layer
     "The calls of our kernels that compute an int8 model."
     layers = []
@@ -525,6 +530,7 @@ def _conv2d_dot4(layer):
     named = {f'conv.{k}': v for k, v in arrays.items() if k != 'packed_weights'} | dict(packed_weights=arrays['packed_weights'])
     return Layer('conv2d_dot4', {f'conv.{k}': v for k, v in layer.fields.items()}, named, layer.inputs, layer.outputs, layer.comment, rows=layer.rows, scratch=n)
 
+# %% ../nbs/05_deployment.ipynb #fe39cb7a
 def _depthwise_taps(layer):
     f = layer.fields
     if layer.kernel != 'depthwise_conv2d' or f['input_channels'] != f['output_channels'] or f['input_channels'] % 4: return None
@@ -619,6 +625,7 @@ void kws_model_slide(const int8_t* input, int moved_rows, int8_t* scores, kws_mo
 }}
 '''
 
+# %% ../nbs/05_deployment.ipynb #f1bee6e6
 def _sliding_code(sliding, name, layer, body, memory, call, line): # for a model whose first layer keeps rows
     first, end, stride = sliding
     return f'''// Rows of {name} that see no edge, {first} ... {end - 1}, move with the window.

@@ -33,6 +33,7 @@ def _steps(f, low, high): # x where a rising int function f first reaches each v
         left, right = np.where(below, middle, left), np.where(below, right, middle)
     return right
 
+# %% ../nbs/05c_packing.ipynb #42d8f39e
 def single_rounding(f,          # rising function of int64 arrays, values in -128 … 127
                     low, high,  # range of its argument
                     factor,     # the real slope of f

@@ -189,7 +189,7 @@ def test_what_the_fast_tables_take_for_granted():
 
 
 # What one frame may take, start-up, and bytes: 3 % above what was measured.
-BUDGET = dict(instructions=21_000, cycles=24_800, init=275, code=5_700, tables=3_300, state=3_200)
+BUDGET = dict(instructions=21_000, cycles=25_500, init=275, code=5_700, tables=3_300, state=3_200)
 
 
 def test_budget():
