@@ -13,7 +13,7 @@ from kws_nb.core import CLIP_SAMPLES, N_CHANNELS, SAMPLE_RATE, STEP_SAMPLES, WIN
 from kws_nb.data import load_data
 from kws_nb.features import FILTER_BITS, filter_tables, frontend_integers, twiddle_tables, window_table
 
-TOOLCHAINS = ["clang", pytest.param("gcc", marks=pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no arm-none-eabi-gcc"))]
+TOOLCHAINS = ["clang", pytest.param("gcc", marks=pytest.mark.needs("arm-none-eabi-gcc"))]
 LOUD, QUIET = 32767, -32768
 
 
