@@ -96,7 +96,7 @@ def test_ruff():
 
 
 def test_wheel_classifies_without_the_repository(tmp_path):
-    "The wheel carries the compiled core, the firmware's sources and the reference model."
+    "The wheel carries the compiled core, the reference model and its image: classifying needs neither compiler nor ziglang."
     subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, root], check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     import zipfile
@@ -104,11 +104,29 @@ def test_wheel_classifies_without_the_repository(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import sys; sys.path.insert(0, sys.argv[1]); sys.modules['ziglang'] = None\n"
         "from kws_nb.core import checkout; assert checkout() is None\n"
         "from kws_nb.board import Board; from kws_nb.audio import read_clip, to_int16\n"
         "print(Board().classify(to_int16(read_clip(sys.argv[2]))).label)"
     )
-    environment = {"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
+    environment = {"PATH": "/nowhere", "XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "site", root / "data/clips/no.wav"], capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.stdout.strip() == "no", done.stderr[-2000:]
+    (tmp_path / "site/kws_nb/models/tinyconv.elf").write_bytes(b"damaged")
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "site", root / "data/clips/no.wav"], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode and "missing or damaged" in done.stderr
+
+
+def test_images_are_built_reproducibly(tmp_path):
+    "The same bytes from another folder, with an empty compiler cache."
+    import os
+    import shutil
+
+    from kws_nb.board import build_firmware
+
+    for name in ("kws_nb", "firmware", "data/models", "settings.ini"):
+        (shutil.copy if name == "settings.ini" else shutil.copytree)(root / name, tmp_path / name)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "ZIG_GLOBAL_CACHE_DIR": str(tmp_path / "zig")}
+    done = subprocess.run([sys.executable, "-c", "from kws_nb.board import *; print(build_firmware())"], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.stdout.startswith(str(tmp_path)), done.stderr
+    assert Path(done.stdout.strip()).read_bytes() == build_firmware().read_bytes()
