@@ -10,6 +10,7 @@ __all__ = ['EMULATED', 'reference_model', 'prebuilt_image', 'build_firmware', 'c
 import hashlib, re, shutil, subprocess, sys, time
 import numpy as np
 import serial
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from .core import *
@@ -18,8 +19,9 @@ from .convert import core_sources
 # %% ../nbs/05a_board.ipynb #6c276ad4
 _CPU = dict(clang=['-target', 'thumb-freestanding-eabihf', '-mcpu=cortex_m4+vfp4d16sp'],
             gcc=['-mcpu=cortex-m4', '-mthumb', '-mfloat-abi=hard', '-mfpu=fpv4-sp-d16', '-nostdlib', '-fno-tree-loop-distribute-patterns'])
-_FLAGS = ['-std=c11', '-O3', '-ffreestanding', '-fwrapv', '-fno-unwind-tables', '-fno-asynchronous-unwind-tables', '-ffunction-sections',
-          '-fdata-sections', '-Wall', '-Wextra', '-Wl,--gc-sections', '-Wl,-e,reset_handler']
+_FLAGS = ['-std=c11', '-O3', '-g0', '-ffreestanding', '-fwrapv', '-fno-unwind-tables', '-fno-asynchronous-unwind-tables', '-ffunction-sections',
+          '-fdata-sections', '-Wall', '-Wextra']
+_LINK = ['-Wl,--gc-sections', '-Wl,-e,reset_handler']
 
 def _cross_compiler(toolchain):
     if toolchain == 'gcc':
@@ -35,6 +37,10 @@ def _explain_link_error(text):
     if overflow: return f'The image is too large for the board: {overflow[1] or overflow[3]} overflows by {int(overflow[2] or overflow[4]):,} bytes. Use a smaller model'
     if 'RAM is full' in text: return 'The image is too large for the board: its RAM leaves no room for the stack. Use a smaller model'
     return f'The firmware does not build:\n{text.strip()[-3000:]}'
+
+def _run_compiler(command):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode: raise KwsError(_explain_link_error(done.stderr))
 
 # %% ../nbs/05a_board.ipynb #629920bf
 def reference_model()->Path:
@@ -66,17 +72,18 @@ def build_firmware(model=None,          # int8 .tflite, path or bytes, default `
     folders = dict.fromkeys((source/board, source/'emulated', source/'kws/src'))
     inputs = [path for folder in folders for path in folder.iterdir() if path.suffix in ('.c', '.h', '.S', '.ld')]
     command = [*compiler, *_CPU[toolchain], *(f'-D{name}' for name in defines), *_FLAGS]
-    output = build_dir()/f'firmware/{board}-{toolchain}-{sources_hash(inputs, command[len(compiler):], generated)}.elf'
+    output = build_dir()/f'firmware/{board}-{toolchain}-{sources_hash(inputs, command[len(compiler):], _LINK, generated)}.elf'
     if output.is_file(): return output
-    named = {path.name: path for folder in reversed(folders) for path in folder.glob('*.[cS]') if live or path.name not in _LIVE} # a board's own file replaces the emulated board's
+    named = {path.name: path for folder in reversed(folders) for path in sorted(folder.glob('*.[cS]')) if live or path.name not in _LIVE} # a board's own file replaces the emulated board's
     with atomic_path(output) as temporary:
         for name, text in generated.items(): (temporary.parent/name).write_text(text)
         units = [*named.values(), *(temporary.parent/name for name in generated if name.endswith('.c'))]
-        includes = [part for folder in (*folders, temporary.parent) for part in ('-I', folder)]
-        libraries = ['-lgcc'] if toolchain == 'gcc' else []
+        command += [part for folder in (*folders, temporary.parent) for part in ('-I', folder)]
         script = next(folder/'link.ld' for folder in folders if (folder/'link.ld').is_file())
-        done = subprocess.run([str(part) for part in (*command, *includes, *units, f'-Wl,-T,{script}', '-o', temporary, *libraries)], capture_output=True, text=True)
-        if done.returncode: raise KwsError(_explain_link_error(done.stderr))
+        objects = [temporary.parent/f'{unit.stem}.o' for unit in units]
+        with ThreadPoolExecutor(2) as pool: list(pool.map(lambda unit, object_: _run_compiler([*command, '-c', unit, '-o', object_]), units, objects))
+        # One by one and linked in this order: the same image, byte for byte, wherever and whenever it is built.
+        _run_compiler([*command, *_LINK, f'-Wl,-T,{script}', *objects, '-o', temporary, *(['-lgcc'] if toolchain == 'gcc' else [])])
     return output
 
 # %% ../nbs/05a_board.ipynb #61d31ce3
