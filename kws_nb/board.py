@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EMULATED', 'reference_model', 'build_firmware', 'crc16', 'parse_fields', 'Heard', 'parse_line', 'Detected',
-           'parse_detection', 'Board']
+           'parse_detection', 'SerialBoard', 'Board']
 
 # %% ../nbs/05a_board.ipynb #3b322473
 import re, shutil, subprocess, sys, time
@@ -128,8 +128,8 @@ def parse_detection(line:str # without its line end
 # %% ../nbs/05a_board.ipynb #04604585
 EMULATED = 'emulated://nano33ble'
 
-class Board:
-    "A board behind a serial port, real or emulated."
+class SerialBoard:
+    "A board behind a serial port: commands and lines."
     def __init__(self,
                  port=EMULATED,   # what `serial.serial_for_url` takes
                  timeout=5.       # s to wait for an answer
@@ -175,6 +175,9 @@ class Board:
         if error := next((line for line in lines if line.startswith('e-')), None): raise KwsError(f'The board refuses {text}%: {error.removeprefix("e-").strip("[]")}')
         return [fields for line in lines if (fields := parse_fields(line)) and fields[0] == kind]
 
+# %% ../nbs/05a_board.ipynb #5a0b0a02
+class Board(SerialBoard):
+    "A board behind a serial port, real or emulated."
     def settings(self,
                  **changes # `stream='on'`, `hop=2`, `threshold=200`, `window=1000`, `suppression=1500`, `count=3`
                 )->dict:

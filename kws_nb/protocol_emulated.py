@@ -105,24 +105,8 @@ class Call:
     instructions: int   # its own, callees left out
     cycles: int         # estimated
 
-class Machine:
-    "A Cortex-M4 with an image in its flash, run until it waits for something."
-    def __init__(self,
-                 elf,                       # firmware image
-                 limit_cycles=60*CLOCK_HZ   # an image that runs longer without waiting has hung
-                ):
-        import unicorn
-        from unicorn import arm_const
-        self.elf, self.limit_cycles, self._unicorn, self._arm = Path(elf), limit_cycles, unicorn, arm_const
-        self.serial_in, self.serial_out, self.audio, self.light = deque(), bytearray(), deque(), False
-        self._load()
-        self._map_devices()
-        self._attach_counter()
-        stack, entry = np.frombuffer(bytes(self.uc.mem_read(0, 8)), '<u4')
-        self.uc.reg_write(arm_const.UC_ARM_REG_SP, int(stack))
-        self._pc = int(entry)
-        self.run()
-
+# %% ../nbs/05b_emulator.ipynb #5b0e0a02
+class _Hardware: # flash, RAM and devices around Unicorn's processor
     def _load(self):
         from elftools.elf.elffile import ELFFile
         u = self._unicorn
@@ -154,6 +138,16 @@ class Machine:
             read, write = make(*handlers)
             self.uc.mmio_map(address, 0x1000, read, None, write, None)
 
+# %% ../nbs/05b_emulator.ipynb #5b0e0a04
+class _Counted(_Hardware): # what the hook in kws_count.c counts
+    def _make_call_tree(self):
+        ffi, function_of = self._ffi, np.zeros(FLASH_BYTES//2, np.uint16)
+        for i, (start, size, _) in enumerate(self._functions): function_of[start//2:(start + max(size, 2) + 1)//2] = i + 1
+        self._nodes, self._frames, self._function_of = ffi.new('kws_call_node[]', _CALL_NODES), ffi.new('kws_call_frame[]', _CALL_DEPTH), function_of
+        self._nodes[0].function = function_of[self.symbols.get('reset_handler', 0)//2]
+        return ffi.new('kws_call_tree *', dict(function_of=ffi.cast('uint16_t *', ffi.from_buffer(function_of)), nodes=self._nodes, n_nodes=1, node_limit=_CALL_NODES,
+                              frames=self._frames, depth_limit=_CALL_DEPTH))
+
     def _attach_counter(self):
         self._ffi, lib = c_core()
         ffi, n = self._ffi, FLASH_BYTES//2
@@ -164,12 +158,7 @@ class Machine:
         self._watches = ffi.new('kws_watch[]', [dict(address=self.symbols.get(symbol, 0xFFFFFFFF) & ~1) for symbol in WATCHED.values()])
         read_register, stop = (ffi.cast(kind, ctypes.cast(function, ctypes.c_void_p).value) for kind, function in
                                (('int(*)(void *, int, void *)', uclib.uc_reg_read), ('int(*)(void *)', uclib.uc_emu_stop)))
-        function_of = np.zeros(n, np.uint16)
-        for i, (start, size, _) in enumerate(self._functions): function_of[start//2:(start + max(size, 2) + 1)//2] = i + 1
-        self._nodes, self._frames, self._function_of = ffi.new('kws_call_node[]', _CALL_NODES), ffi.new('kws_call_frame[]', _CALL_DEPTH), function_of
-        self._nodes[0].function = function_of[self.symbols.get('reset_handler', 0)//2]
-        self._calls = ffi.new('kws_call_tree *', dict(function_of=ffi.cast('uint16_t *', ffi.from_buffer(function_of)), nodes=self._nodes, n_nodes=1, node_limit=_CALL_NODES,
-                              frames=self._frames, depth_limit=_CALL_DEPTH))
+        self._calls = self._make_call_tree()
         self.counter = ffi.new('kws_counter *', dict(calls=self._calls, code_bytes=FLASH_BYTES, watches=self._watches, n_watches=len(WATCHED), taken_branch_cycles=TAKEN_BRANCH_CYCLES, measure=self._measure,
                                read_register=read_register, stop=stop, link_register=self._arm.UC_ARM_REG_LR, stack_register=self._arm.UC_ARM_REG_SP,
                                **{k: ffi.cast(f'{v.dtype}_t *', ffi.from_buffer(v)) for k, v in self._arrays.items()}))
@@ -183,21 +172,6 @@ class Machine:
         for name, value in (('block_bytes', size), ('block_instructions', n), ('block_cycles', cycles), ('block_calls', calls)): self._arrays[name][address//2] = value
 
     @property
-    def instructions(self)->int:
-        "Executed so far, exact."
-        return self.counter.instructions
-
-    @property
-    def cycles(self)->int:
-        "Spent so far, estimated."
-        return self.counter.cycles
-
-    @property
-    def watched(self)->dict: # 'frontend' and 'inference' -> calls, instructions, cycles
-        "What the watched functions took, callees included."
-        return {name: dict(calls=w.calls, instructions=w.instructions, cycles=w.cycles) for name, w in zip(WATCHED, self._watches)}
-
-    @property
     def call_tree(self)->list: # of `Call`; the first is the reset handler, and a caller stands before those it calls
         "Who called whom since the start or `clear_calls`, and what each took without its callees."
         names = ['(no symbol)', *(name for _, _, name in self._functions)]
@@ -206,6 +180,25 @@ class Machine:
     def clear_calls(self):
         "Start the counts of `call_tree` again."
         for node in self._nodes[0:self._calls.n_nodes]: node.calls = node.instructions = node.cycles = 0
+
+# %% ../nbs/05b_emulator.ipynb #5b0e0a05
+class Machine(_Counted):
+    "A Cortex-M4 with an image in its flash, run until it waits for something."
+    def __init__(self,
+                 elf,                       # firmware image
+                 limit_cycles=60*CLOCK_HZ   # an image that runs longer without waiting has hung
+                ):
+        import unicorn
+        from unicorn import arm_const
+        self.elf, self.limit_cycles, self._unicorn, self._arm = Path(elf), limit_cycles, unicorn, arm_const
+        self.serial_in, self.serial_out, self.audio, self.light = deque(), bytearray(), deque(), False
+        self._load()
+        self._map_devices()
+        self._attach_counter()
+        stack, entry = np.frombuffer(bytes(self.uc.mem_read(0, 8)), '<u4')
+        self.uc.reg_write(arm_const.UC_ARM_REG_SP, int(stack))
+        self._pc = int(entry)
+        self.run()
 
     @property
     def stack_bytes(self)->int:
@@ -223,9 +216,24 @@ class Machine:
         self._pc = self.uc.reg_read(self._arm.UC_ARM_REG_PC)
         if bytes(self.uc.mem_read(self._pc - 2, 2)) != b'\x30\xbf': raise BoardFault(f'The image hung at {self._pc:#x}: it ran for {self.limit_cycles:,} cycles without waiting')
 
+    @property
+    def instructions(self)->int:
+        "Executed so far, exact."
+        return self.counter.instructions
+
+    @property
+    def cycles(self)->int:
+        "Spent so far, estimated."
+        return self.counter.cycles
+
+    @property
+    def watched(self)->dict: # 'frontend' and 'inference' -> calls, instructions, cycles
+        "What the watched functions took, callees included."
+        return {name: dict(calls=w.calls, instructions=w.instructions, cycles=w.cycles) for name, w in zip(WATCHED, self._watches)}
+
 # %% ../nbs/05b_emulator.ipynb #c7e3df16
-class Serial(serial.SerialBase):
-    "The emulated board as a serial port: `emulated://nano33ble?model=FILE.tflite` or `?image=FILE.elf`."
+class _EmulatedPort(serial.SerialBase):
+    "A machine that is switched on and off as a port is opened and closed."
     def open(self):
         "Build the image if need be, and start it."
         try:
@@ -251,6 +259,9 @@ class Serial(serial.SerialBase):
         except KwsError as error: raise serial.SerialException(str(error)) from error
         with self._arrived: self._arrived.notify_all()
 
+# %% ../nbs/05b_emulator.ipynb #5b0e0a06
+class Serial(_EmulatedPort):
+    "The emulated board as a serial port: `emulated://nano33ble?model=FILE.tflite` or `?image=FILE.elf`."
     @property
     def in_waiting(self)->int:
         "Bytes that can be read at once."
