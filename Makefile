@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test lab firmware docs readme export outputs check clean
+.PHONY: demo test lab firmware bench docs readme export outputs check clean
 
 # Figures as plotly draws them, and as a picture for pages that run no JavaScript.
 export PLOTLY_RENDERER ?= plotly_mimetype+notebook_connected+png
@@ -20,6 +20,9 @@ lab: $(INSTALLED)
 
 firmware: $(INSTALLED)
 	$(BIN)/python -c "from kws_nb.board import build_firmware; print(build_firmware())"
+
+bench: $(INSTALLED)
+	$(BIN)/kws-nb bench
 
 docs: $(INSTALLED)
 	$(BIN)/python tools/docs.py site
@@ -39,11 +42,11 @@ outputs: $(INSTALLED)
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 
-$(INSTALLED): constraints.txt settings.ini setup.py
+$(INSTALLED): constraints.txt settings.ini setup.py pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed; $(PYTHON) is another version. Name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python has no venv module. On Debian: apt-get install python3.11-venv"; exit 1; }
-	$(BIN)/pip install --disable-pip-version-check --progress-bar on --constraint constraints.txt setuptools wheel cffi
-	$(BIN)/pip install --disable-pip-version-check --progress-bar on --constraint constraints.txt --no-build-isolation --editable '.[convert,dev]'
+	$(BIN)/pip install --disable-pip-version-check --progress-bar on --constraint constraints.txt setuptools wheel
+	$(BIN)/pip install --disable-pip-version-check --progress-bar on --constraint constraints.txt --no-build-isolation --editable '.[firmware,convert,dev]'
 	@if [ -d .git ]; then git config core.hooksPath .githooks && git config merge.nbdev-merge.driver '$(BIN)/nbdev_merge %O %A %B %P'; fi
 	@touch $@
 

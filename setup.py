@@ -1,4 +1,5 @@
-"Package metadata comes from settings.ini; a wheel also carries the compiled C core and the firmware's sources."
+"Package metadata comes from settings.ini; a wheel also carries the compiled C core, the firmware's sources and its image."
+import hashlib
 import shutil
 import sys
 from configparser import ConfigParser
@@ -14,7 +15,7 @@ settings = config["DEFAULT"]
 
 
 class BuildWithCore(build_py):
-    "Compiles the C core into the package and copies what the firmware is built from."
+    "Compiles the C core and the reference model's firmware image into the package, and copies what images are built from."
 
     def run(self):
         super().run()
@@ -23,11 +24,16 @@ class BuildWithCore(build_py):
         package = Path(self.build_lib) / settings["lib_name"]
         for folder in ("kws", "host", "emulated", "verify"):
             shutil.copytree(root / "firmware" / folder, package / "_firmware" / folder, dirs_exist_ok=True)
-        shutil.copytree(root / "data/models", package / "models", dirs_exist_ok=True)
+        for folder in ("models", "clips"):
+            shutil.copytree(root / "data" / folder, package / folder, dirs_exist_ok=True)
         sys.path.insert(0, str(root))
+        from kws_nb.board import build_firmware
         from kws_nb.core import compile_core, host_compiler
 
         compile_core(package / "_core.so", host_compiler())
+        image = build_firmware().read_bytes()
+        (package / "models/tinyconv.elf").write_bytes(image)
+        (package / "models/tinyconv.elf.sha256").write_text(hashlib.sha256(image).hexdigest() + "\n")
 
 
 class PlatformDistribution(Distribution):
@@ -56,7 +62,7 @@ setup(
     package_data={"kws_nb": ["static/*"]},
     python_requires=f">={settings['min_python']}",
     install_requires=requirements("requirements"),
-    extras_require={"convert": requirements("convert_requirements"), "dev": requirements("dev_requirements")},
+    extras_require={name: requirements(f"{name}_requirements") for name in ("firmware", "convert", "dev")},
     entry_points={"console_scripts": [settings["console_scripts"]], "nbdev": [f"{settings['lib_name']}={settings['lib_name']}._modidx:d"]},
     cmdclass={"build_py": BuildWithCore},
     distclass=PlatformDistribution,

@@ -47,6 +47,7 @@ _GENERATED = '// Generated from a model by `kws-nb arduino`.\n'
 TFLM_OPERATORS = dict(CONV_2D='Conv2D', DEPTHWISE_CONV_2D='DepthwiseConv2D', FULLY_CONNECTED='FullyConnected', RESHAPE='Reshape', SOFTMAX='Softmax',
                       AVERAGE_POOL_2D='AveragePool2D', MAX_POOL_2D='MaxPool2D', MEAN='Mean', PAD='Pad')
 
+# %% ../nbs/05e_arduino.ipynb #14f4fce9
 def tflm_sources(model # path of a .tflite
                 )->dict: # file name -> text
     "What examples/kws_tflm includes: `g_model.c` and `tflm_model.h`."

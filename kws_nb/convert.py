@@ -62,6 +62,7 @@ def _fold_pad(onnx_model):
         _rewire(graph, pad)
     return onnx_model
 
+# %% ../nbs/05_deployment.ipynb #f9b75494
 def _same_pads(size, kernel, stride): # TensorFlow's SAME: the odd one goes after
     total = max((-(-size//stride) - 1)*stride + kernel - size, 0)
     return (total//2, total - total//2)
@@ -123,6 +124,7 @@ def convert_tflite(saved_model,    # folder
             converter.representative_dataset = lambda: ([clip[None, :, :, None]] for clip in calibration)
         return converter.convert()
 
+# %% ../nbs/05_deployment.ipynb #7e3ec739
 @dataclass(frozen=True)
 class Converted:
     "What a conversion leaves in its folder."
@@ -181,6 +183,7 @@ _OPTIONS = dict(CONV_2D=('Conv2DOptions', 'Padding StrideH StrideW DilationHFact
                 FULLY_CONNECTED=('FullyConnectedOptions', 'FusedActivationFunction KeepNumDims'),
                 SOFTMAX=('SoftmaxOptions', 'Beta'))
 
+# %% ../nbs/05_deployment.ipynb #689963a6
 def read_tflite(source # path or bytes
                )->Graph:
     "Read a `.tflite` file."
@@ -254,6 +257,7 @@ def _interpreter(content, engine): # a function from one input array to one outp
         return lite.get_tensor(output)
     return run
 
+# %% ../nbs/05_deployment.ipynb #6cfd80b0
 ENGINES = ('tensorflow', 'litert', 'tflite-micro')
 
 def best_engine()->str:
@@ -404,22 +408,32 @@ def _softmax(op):
 # %% ../nbs/05_deployment.ipynb #25eee9d0
 _BUILDERS = dict(CONV_2D=_convolution, DEPTHWISE_CONV_2D=_depthwise, FULLY_CONNECTED=_fully_connected, AVERAGE_POOL_2D=_average_pool, MEAN=_mean, PAD=_pad, SOFTMAX=_softmax)
 
+_SAME_BYTES = ('RESHAPE', 'SQUEEZE', 'EXPAND_DIMS') # in the same order
+_SHAPES = ('SHAPE', 'STRIDED_SLICE', 'PACK')         # compute a shape for a RESHAPE when the batch was left open
+_HINTS = dict(QUANTIZE='Convert with inference_input_type = tf.int8', DEQUANTIZE='Convert with inference_output_type = tf.int8', MAX_POOL_2D='Use an average, or a convolution with stride',
+              ADD='Branches are not supported: build a chain of layers', CONCATENATION='Branches are not supported: build a chain of layers', TRANSPOSE='Build the model channels-last',
+              LOGISTIC='Use RELU, RELU6 or a SOFTMAX', TANH='Use RELU or RELU6', SPACE_TO_BATCH_ND='Dilation is not supported: use stride or a larger kernel')
+
+def _computing(graph): # the operators that work on activations
+    return [op for op in graph.operators if not (op.name in _SHAPES and op.outputs[0].dtype == 'int32')]
+
 def _check_chain(graph): # each operator works on what the one before made
     if len(graph.inputs) != 1 or len(graph.outputs) != 1: raise KwsError(f'The model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; the C core takes one of each')
     current = graph.inputs[0]
-    for op in graph.operators:
+    for op in _computing(graph):
         if op.inputs[0] is not current: raise KwsError(f'{op.name} does not continue where the operator before it ended; the C core runs a chain of operators, no branches')
         current = op.outputs[0]
     if current is not graph.outputs[0]: raise KwsError('The model gives out a tensor that is not the last operator\'s; the C core runs a chain of operators')
     if graph.inputs[0].shape[0] != 1: raise KwsError(f'The model takes {graph.inputs[0].shape[0]} inputs at a time; the C core takes one. Convert with a batch of 1')
 
+# %% ../nbs/05_deployment.ipynb #d148f150
 def core_layers(graph:Graph)->list: # of Layer
     "The calls of our kernels that compute an int8 model."
     layers = []
-    for op in graph.operators:
-        if op.name != 'RESHAPE' and op.name not in _BUILDERS: raise KwsError(f'The C core has no {op.name}; it has {", ".join([*_BUILDERS, "RESHAPE"])}. Change the model, or run it with an interpreter')
+    for op in _computing(graph):
+        if op.name not in (*_SAME_BYTES, *_BUILDERS): raise KwsError(f'The C core has no {op.name}; it has {", ".join([*_BUILDERS, *_SAME_BYTES])}. {_HINTS.get(op.name, "Change the model")}')
         _check_int8(op)
-        if op.name == 'RESHAPE': continue # the same bytes in the same order
+        if op.name in _SAME_BYTES: continue
         layers.append(replace(_BUILDERS[op.name](op), comment=f'{op.name}, {" x ".join(map(str, op.inputs[0].shape[1:]))} to {" x ".join(map(str, op.outputs[0].shape[1:]))}'))
     if not layers: raise KwsError('The model has no operator that computes anything')
     _check_chain(graph)
@@ -468,6 +482,9 @@ def _fold_offset(layer): # weights as a matrix, and the bias that includes the i
     bias = arrays['bias'].astype(np.int64) + layer.fields['input_offset']*weights.sum(1)
     return weights, bias, arrays
 
+def _is_narrow(weights, bias, arrays): # do all sums stay below 2^30, all shifts below 0?
+    return np.abs(bias).max() + 128*np.abs(weights).sum(1).max() < 2**30 and arrays['shift'].max() < 0
+
 # %% ../nbs/05_deployment.ipynb #af936f96
 def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
     if layer.kernel != 'conv2d': return None
@@ -497,7 +514,7 @@ def _dot4_arrays(layer, order=None): # packed weights and the rest, or None
     if order is not None: weights = weights[:, order]
     weights = np.pad(weights, ((0, 0), (0, -weights.shape[1] % 4)))
     packed = pack_dot4(weights)
-    if packed is None or np.abs(bias).max() + 128*np.abs(weights).sum(1).max() >= 2**31: return None
+    if packed is None or not _is_narrow(weights, bias, arrays): return None
     return dict(packed_weights=('uint32_t', packed.reshape(-1)), bias=('int32_t', bias), multiplier=('int32_t', arrays['multiplier']), shift=('int8_t', arrays['shift']))
 
 def _fully_connected_dot4(layer, order=None):
@@ -513,9 +530,21 @@ def _conv2d_dot4(layer):
     named = {f'conv.{k}': v for k, v in arrays.items() if k != 'packed_weights'} | dict(packed_weights=arrays['packed_weights'])
     return Layer('conv2d_dot4', {f'conv.{k}': v for k, v in layer.fields.items()}, named, layer.inputs, layer.outputs, layer.comment, rows=layer.rows, scratch=n)
 
+# %% ../nbs/05_deployment.ipynb #fe39cb7a
+def _depthwise_taps(layer):
+    f = layer.fields
+    if layer.kernel != 'depthwise_conv2d' or f['input_channels'] != f['output_channels'] or f['input_channels'] % 4: return None
+    channels, arrays = f['input_channels'], {k: np.asarray(v) for k, (_, v) in layer.arrays.items()}
+    weights = arrays['weights'].reshape(-1, channels).astype(np.int64) # [taps, channels]
+    bias = arrays['bias'].astype(np.int64) + f['input_offset']*weights.sum(0)
+    if not _is_narrow(weights.T, bias, arrays): return None
+    taps = len(weights) + len(weights) % 2
+    named = dict(packed_weights=('uint32_t', pack_taps(weights).reshape(-1)), **{'conv.bias': ('int32_t', bias), 'conv.multiplier': layer.arrays['multiplier'], 'conv.shift': layer.arrays['shift']})
+    return Layer('depthwise_taps', {f'conv.{k}': v for k, v in f.items()}, named, layer.inputs, layer.outputs, layer.comment, scratch=4*taps + channels)
+
 def fast_layers(layers)->list: # the same layers, with `fast` where there is a faster kernel
     "Choose the kernels for a processor with DSP instructions."
-    layers = [replace(layer, fast=_fully_connected_dot4(layer) or _conv2d_dot4(layer)) for layer in layers]
+    layers = [replace(layer, fast=_fully_connected_dot4(layer) or _conv2d_dot4(layer) or _depthwise_taps(layer)) for layer in layers]
     for i, (layer, following) in enumerate(zip(layers, layers[1:])):
         if following.kernel != 'fully_connected' or not (pairs := _pairs(layer)): continue
         f = layer.fields # the channel comes before the column: the next layer's weights are reordered likewise
@@ -596,6 +625,7 @@ void kws_model_slide(const int8_t* input, int moved_rows, int8_t* scores, kws_mo
 }}
 '''
 
+# %% ../nbs/05_deployment.ipynb #f1bee6e6
 def _sliding_code(sliding, name, layer, body, memory, call, line): # for a model whose first layer keeps rows
     first, end, stride = sliding
     return f'''// Rows of {name} that see no edge, {first} ... {end - 1}, move with the window.

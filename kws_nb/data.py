@@ -183,6 +183,7 @@ def _espeak(utterances): # runs in a process of its own; (word, voice, words a m
         print(_TICK, end='', file=sys.stderr, flush=True)
     return rate, spoken
 
+# %% ../nbs/04a_data.ipynb #1b6021a3
 def _speaker_process(): # stdin: JSON; stdout: npz
     rate, spoken = _espeak(json.load(sys.stdin))
     buffer = io.BytesIO()

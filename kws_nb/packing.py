@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REQUANTIZE_SHIFT', 'FIELD_BITS', 'KERNEL_ROWS', 'KERNEL_COLUMNS', 'requantize', 'single_rounding',
-           'pack_pairs_filter', 'pack_dot4', 'plan_memory']
+           'pack_pairs_filter', 'pack_dot4', 'pack_taps', 'plan_memory']
 
 # %% ../nbs/05c_packing.ipynb #5151875d
 import numpy as np
@@ -33,6 +33,7 @@ def _steps(f, low, high): # x where a rising int function f first reaches each v
         left, right = np.where(below, middle, left), np.where(below, right, middle)
     return right
 
+# %% ../nbs/05c_packing.ipynb #42d8f39e
 def single_rounding(f,          # rising function of int64 arrays, values in -128 … 127
                     low, high,  # range of its argument
                     factor,     # the real slope of f
@@ -100,6 +101,14 @@ def pack_dot4(weights # int8 `[outputs, inputs]`, inputs a multiple of 4
     words = words.reshape(-1, 4, inputs//4).transpose(0, 2, 1).reshape(len(w)//4, inputs)
     start = -127*w[:, 0::2].sum(1).reshape(-1, 4)
     return np.concatenate([start, np.where(words >= 2**31, words - 2**32, words)], 1).astype(np.int32)
+
+# %% ../nbs/05c_packing.ipynb #c3d40f11
+def pack_taps(weights # int `[taps, channels]`, channels a multiple of 4
+             )->np.ndarray: # uint32 `[channels/4, (taps + 1)//2, 4]`
+    "Weights as `kws_depthwise_taps_s8` reads them."
+    w = np.pad(np.asarray(weights, np.int64), ((0, len(weights) % 2), (0, 0)))
+    words = (w[0::2] & 0xFFFF) + ((w[1::2] & 0xFFFF) << 16)
+    return words.reshape(len(words), -1, 4).transpose(1, 0, 2).astype(np.uint32)
 
 # %% ../nbs/05c_packing.ipynb #361ae24e
 def plan_memory(buffers # (bytes, first step, last step) of each

@@ -1,5 +1,4 @@
 "The board's fast front end against the plain C on the host, value for value, and what it may cost."
-import shutil
 import subprocess
 import sys
 from math import isqrt
@@ -13,7 +12,7 @@ from kws_nb.core import CLIP_SAMPLES, N_CHANNELS, SAMPLE_RATE, STEP_SAMPLES, WIN
 from kws_nb.data import load_data
 from kws_nb.features import FILTER_BITS, filter_tables, frontend_integers, twiddle_tables, window_table
 
-TOOLCHAINS = ["clang", pytest.param("gcc", marks=pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no arm-none-eabi-gcc"))]
+TOOLCHAINS = ["clang", pytest.param("gcc", marks=pytest.mark.needs("arm-none-eabi-gcc"))]
 LOUD, QUIET = 32767, -32768
 
 
@@ -189,7 +188,7 @@ def test_what_the_fast_tables_take_for_granted():
 
 
 # What one frame may take, start-up, and bytes: 3 % above what was measured.
-BUDGET = dict(instructions=21_000, cycles=24_800, init=275, code=5_700, tables=3_300, state=3_200)
+BUDGET = dict(instructions=21_000, cycles=25_500, init=275, code=5_700, tables=3_300, state=3_200)
 
 
 def test_budget():
@@ -218,17 +217,13 @@ def sizes(elf):
     return dict(code=code, tables=tables, state=dict((name, size) for name, _, size in symbols)["frontend"])
 
 
-COMPILERS = [
-    ([sys.executable, "-m", "ziglang", "cc", "-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp"], "clang"),
-    (["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"], "gcc"),
-]
+CLANG = [sys.executable, "-m", "ziglang", "cc", "-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp"]
+GCC = ["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"]
 
 
 @pytest.mark.parametrize("plain", [[], ["-DKWS_PLAIN_C"]], ids=["dsp", "plain"])
-@pytest.mark.parametrize("command", [c for c, _ in COMPILERS], ids=[name for _, name in COMPILERS])
+@pytest.mark.parametrize("command", [pytest.param(CLANG, id="clang"), pytest.param(GCC, id="gcc", marks=pytest.mark.needs("arm-none-eabi-gcc"))])
 def test_compiles_without_warnings(command, plain, tmp_path):
-    if not shutil.which(command[0]):
-        pytest.skip(f"no {command[0]}")
     source = firmware_dir() / "kws/src"
     flags = ["-std=c11", "-O3", "-ffreestanding", "-fwrapv", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-I", firmware_dir() / "emulated", "-I", source]
     for name in ("kws_frontend.c", "kws_frontend_dsp.c", "kws_fft.c", "kws_fft_dsp.c", "kws_tables.c"):

@@ -72,14 +72,25 @@ def test_refused_by_name():
     L = tf.keras.layers
     for layers, says in [
         ([L.Conv2D(2, 2), L.Activation("tanh")], "has no TANH; it has CONV_2D"),
-        ([L.MaxPool2D()], "has no MAX_POOL_2D"),
-        ([L.Conv2D(2, 2, dilation_rate=2)], "SPACE_TO_BATCH_ND|dilation"),
+        ([L.MaxPool2D()], "has no MAX_POOL_2D.*Use an average"),
+        ([L.Conv2D(2, 2, dilation_rate=2)], "[Dd]ilation"),
         ([L.Conv2D(4, 2, groups=2)], "2 groups"),
         ([L.Dense(3)], "FULLY_CONNECTED on|no "),
         ([L.Softmax()], "64 distributions|8 distributions|distributions"),
     ]:
         with pytest.raises(KwsError, match=says):
             verify(refused(layers), 1)
+
+
+def test_open_batch_and_one_dimension():
+    "Shapes computed at run time, and Conv1D's extra dimension, cost nothing."
+    import tensorflow as tf
+
+    L, rng = tf.keras.layers, np.random.default_rng(0)
+    network = tf.keras.Sequential([L.Input((16, 6)), L.Conv1D(8, 3, activation="relu"), L.Flatten(), L.Dense(4), L.Softmax()])
+    content = to_int8(network, rng.standard_normal((4, 16, 6)).astype(np.float32))
+    assert {"SHAPE", "EXPAND_DIMS"} & {op.name for op in read_tflite(content).operators}
+    assert kernels(content) == ["conv2d_dot4", "fully_connected_dot4", "softmax"] and verify(content, 8, engine="tflite-micro")
 
 
 def test_branches_are_refused():
@@ -90,7 +101,7 @@ def test_branches_are_refused():
     y = L.Conv2D(2, 3, padding="same")(x)
     network = tf.keras.Model(x, L.Add()([y, L.Conv2D(2, 1)(y)]))
     content = to_int8(network, np.random.default_rng(0).standard_normal((4, 8, 8, 2)).astype(np.float32))
-    with pytest.raises(KwsError, match="no ADD"):
+    with pytest.raises(KwsError, match="no ADD.*chain of layers"):
         verify(content, 1)
 
 

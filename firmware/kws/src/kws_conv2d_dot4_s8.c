@@ -35,25 +35,29 @@ static void gather(const kws_conv2d* l, int top, int left, const int8_t* input, 
 void kws_conv2d_dot4_rows_s8(const kws_conv2d_dot4* layer, int first_row, int end_row, const int8_t* input,
                              int8_t* output, void* scratch) {
   const kws_conv2d* l = &layer->conv;
+  const kws_narrow_outputs outputs = {l->bias,          l->multiplier,     l->shift,
+                                      l->output_offset, l->activation_min, l->activation_max};
   const int n = l->kernel_height * l->kernel_width * l->input_channels, n_words = (n + 3) / 4;
   const int in_place = l->kernel_height * l->kernel_width == 1 && n % 4 == 0 && l->pad_top == 0 && l->pad_left == 0;
+  const int channels = l->output_channels;
   int8_t* const patch = scratch;
   for (int i = n; i < 4 * n_words; ++i) patch[i] = 0;
-  output += first_row * l->output_width * l->output_channels;
+  output += first_row * l->output_width * channels;
   for (int y = first_row; y < end_row; ++y) {
     for (int x = 0; x < l->output_width; ++x) {
       const int top = y * l->stride_height - l->pad_top, left = x * l->stride_width - l->pad_left;
       const int8_t* in = in_place ? input + (top * l->input_width + left) * n : patch;
       if (!in_place) gather(l, top, left, input, patch);
       const uint32_t* group = layer->packed_weights;
-      for (int c = 0; c < l->output_channels; group += 4 + 4 * n_words) {
-        int32_t sums[4];
+      int32_t sums[4];
+      int c = 0;
+      for (; c + 4 <= channels; c += 4, group += 4 + 4 * n_words) {
         kws_dot4_s8(in, group, n_words, sums);
-        for (int i = 0; i < 4 && c < l->output_channels; ++i, ++c) {
-          const int32_t q = kws_requantize(sums[i] + l->bias[c], l->multiplier[c], l->shift[c]) + l->output_offset;
-          *output++ = (int8_t)kws_clamp(q, l->activation_min, l->activation_max);
-        }
+        for (int i = 0; i < 4; ++i) *output++ = kws_narrow_output(outputs, c + i, sums[i]);
       }
+      if (c == channels) continue;
+      kws_dot4_s8(in, group, n_words, sums);
+      for (int i = 0; c + i < channels; ++i) *output++ = kws_narrow_output(outputs, c + i, sums[i]);
     }
   }
 }

@@ -1,10 +1,11 @@
-#include "kws_math.h"
 #include "kws_nn.h"
 #include "kws_nn_dsp.h"
 
 #if KWS_FAST
 
 void kws_fully_connected_dot4_s8(const kws_fully_connected_dot4* l, const int8_t* input, int8_t* output) {
+  const kws_narrow_outputs outputs = {l->bias,          l->multiplier,     l->shift,
+                                      l->output_offset, l->activation_min, l->activation_max};
   const uint32_t* group = l->packed_weights;
   int32_t sums[4];
   for (int32_t o = 0; o < l->outputs; ++o) {
@@ -12,8 +13,7 @@ void kws_fully_connected_dot4_s8(const kws_fully_connected_dot4* l, const int8_t
       kws_dot4_s8(input, group, l->inputs / 4, sums);
       group += 4 + l->inputs;
     }
-    const int32_t q = kws_requantize(sums[o % 4] + l->bias[o], l->multiplier[o], l->shift[o]) + l->output_offset;
-    output[o] = (int8_t)kws_clamp(q, l->activation_min, l->activation_max);
+    output[o] = kws_narrow_output(outputs, o, sums[o % 4]);
   }
 }
 

@@ -83,7 +83,7 @@ void kws_softmax_s8(const kws_softmax* layer, const int8_t* input, int8_t* outpu
 
 // --- the same outputs faster, where KWS_FAST (kws_nn_dsp.h) ------------------------------------------------------------
 
-// The input's zero point is part of the bias here. One group of packed weights serves four outputs (kws_dot4_s8.S).
+// In all of these the input's zero point is part of the bias, sums stay below 2^30 and shifts below 0. One group of packed weights serves four outputs (kws_dot4_s8.S).
 typedef struct {
   int32_t inputs, outputs;                // inputs: a multiple of 4
   int16_t output_offset;
@@ -101,13 +101,22 @@ void kws_dot4_s8(const int8_t* input, const uint32_t* packed_weights, int32_t n_
 
 // Any convolution. packed_weights: [(output_channels + 3) / 4][4 + inputs under the kernel, up to a multiple of 4].
 typedef struct {
-  kws_conv2d conv;  // without weights; the input's zero point is part of the bias
+  kws_conv2d conv;  // without weights
   const uint32_t* packed_weights;
 } kws_conv2d_dot4;
 
 // scratch: the inputs under the kernel, up to a multiple of 4 bytes.
 void kws_conv2d_dot4_rows_s8(const kws_conv2d_dot4* layer, int first_row, int end_row, const int8_t* input,
                              int8_t* output, void* scratch);
+
+// A depthwise convolution with as many output channels as input channels, a multiple of 4.
+typedef struct {
+  kws_conv2d conv;                 // without weights
+  const uint32_t* packed_weights;  // [channels / 4][(taps + 1) / 2][4]: a word holds two taps of a channel
+} kws_depthwise_taps;
+
+// scratch: (taps + 1) / 2 * 2 pointers and [channels] bytes.
+void kws_depthwise_taps_s8(const kws_depthwise_taps* layer, const int8_t* input, int8_t* output, void* scratch);
 
 // One filter for kws_conv2d_pairs, see kws_pairs_filter_rows.S.
 typedef struct {

@@ -6,6 +6,7 @@
 #ifndef KWS_SPOTTER_H_
 #define KWS_SPOTTER_H_
 
+#include <stdalign.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,7 +25,7 @@ typedef struct {
 typedef struct {
   kws_frontend frontend;
   kws_model_workspace workspace;
-  _Alignas(4) int8_t window[KWS_FRAMES * KWS_CHANNELS];  // quantised features, oldest row first
+  alignas(4) int8_t window[KWS_FRAMES * KWS_CHANNELS];   // quantised features, oldest row first
   uint16_t hop_frames;                                   // rows between two predictions, 1..65535
   uint16_t missing_frames;                               // rows until the next prediction
   uint16_t moved_frames;                                 // by how many the window will have moved then; KWS_FRAMES: all new
