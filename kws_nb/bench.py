@@ -44,9 +44,8 @@ def bench(toolchain='clang',  # or 'gcc'
 # %% ../nbs/05g_bench.ipynb #b4b2ba78
 def bench_lines(result:dict)->list:
     "The table as lines of text."
-    lines = [f'{"":36}{"measured":>10}  {"goal":>9}  anchor']
-    for key, (what, unit, goal, anchor) in GOALS.items(): lines.append(f'{what + ", " + unit.split()[0]:50}'[:36] + f'{result[key]:>10,}  {goal:>9,}  {anchor}')
-    return lines
+    rows = [(what, unit, f'{result[key]:,}', f'{goal:,}', anchor) for key, (what, unit, goal, anchor) in GOALS.items()]
+    return [f'{what:36} {unit:18} {measured:>9} {goal:>9}   {anchor}' for what, unit, measured, goal, anchor in [('', '', 'measured', 'goal', 'anchor'), *rows]]
 
 def run_bench()->dict:
     "Measure with clang, and with Arm's gcc where it is installed; print the table and write build/bench.json."

@@ -1,0 +1,27 @@
+"The budget of the live image: every goal of `make bench`, and no more than 3 % above what was reached."
+
+import json
+
+import pytest
+from conftest import root
+
+from kws_nb.bench import GOALS, bench, run_bench
+
+REACHED = dict(inference_instructions=174_031, inference_cycles_estimated=262_442, streaming_hop_instructions=53_982, frontend_frame_instructions=20_811,
+               frontend_init_instructions=271, flash_bytes=41_080, ram_bytes=15_960)  # fmt: skip
+
+
+@pytest.mark.parametrize("toolchain", ["clang", pytest.param("gcc", marks=pytest.mark.needs("arm-none-eabi-gcc"))])
+def test_budget(toolchain):
+    result = bench(toolchain)
+    for key, (what, _, goal, _) in GOALS.items():
+        assert result[key] <= goal, f"{what}: {result[key]:,} is over the goal of {goal:,}"
+        assert result[key] <= 1.03 * REACHED[key], f"{what}: {result[key]:,} is over the budget of {REACHED[key]:,}"
+
+
+def test_bench_prints_and_writes(capsys):
+    result = run_bench()
+    assert json.loads((root / "build/bench.json").read_text()) == result
+    assert set(GOALS) | {"compiler"} <= set(result)
+    shown = capsys.readouterr().out
+    assert all(f"{result[key]:,}" in shown and anchor in shown for key, (_, _, _, anchor) in GOALS.items())
