@@ -5,9 +5,6 @@ INSTALLED := .venv/installed
 
 .PHONY: demo test lab firmware bench docs readme export outputs check clean
 
-# Figures as plotly draws them, and as a picture for pages that run no JavaScript.
-export PLOTLY_RENDERER ?= plotly_mimetype+notebook_connected+png
-
 demo: $(INSTALLED)
 	$(BIN)/kws-nb demo
 
@@ -35,8 +32,9 @@ export: $(INSTALLED)
 	$(BIN)/nbdev_clean
 	$(BIN)/kws-nb headers
 
+# Figures are stored as plotly's data, for JupyterLab, and as pictures, for the rendered pages.
 outputs: $(INSTALLED)
-	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace $(or $(NOTEBOOK),nbs/*.ipynb)
+	TQDM_DISABLE=1 PLOTLY_RENDERER=plotly_mimetype+png $(BIN)/jupyter nbconvert --to notebook --execute --inplace $(or $(NOTEBOOK),nbs/*.ipynb)
 	$(BIN)/nbdev_clean
 
 check: $(INSTALLED)
