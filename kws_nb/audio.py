@@ -6,6 +6,7 @@
 __all__ = ['check_clip', 'resample', 'to_int16', 'read_clip', 'fit_length', 'normalize_peak', 'normalize_rms']
 
 # %% ../nbs/02a_audio.ipynb #5e560d69
+import struct
 import numpy as np
 from pathlib import Path
 from .core import *
@@ -39,12 +40,24 @@ def to_int16(samples # float in -1..1, or int16, `[n]`
     return np.clip(np.rint(samples*32768.), -32768, 32767).astype(np.int16)
 
 # %% ../nbs/02a_audio.ipynb #b1e124f8
+def _check_whole_wav(path): # soundfile reads a WAV that was cut off as if nothing were missing
+    with path.open('rb') as file:
+        riff = file.read(12)
+        if riff[:4] != b'RIFF' or riff[8:] != b'WAVE': return
+        while len(header := file.read(8)) == 8:
+            name, size = struct.unpack('<4sI', header)
+            left = path.stat().st_size - file.tell()
+            if name == b'data' and left < size < 0x7FFF_F000: # more: a stream whose length was not known
+                raise KwsError(f'{path} is cut off: {left:,} of {size:,} bytes of sound are there. Copy or record it again')
+            file.seek(size + size % 2, 1)
+
 def read_clip(path # WAV, FLAC, OGG, MP3: what soundfile reads
              )->np.ndarray: # float32 `[n]`, mono, 16 kHz, -1..1
     "Any audio file as one channel at 16 kHz."
     import soundfile as sf
     path = Path(path)
     if not path.is_file(): raise KwsError(f'{path}: no such file')
+    _check_whole_wav(path)
     try: samples, rate = sf.read(path, dtype='float32', always_2d=True)
     except (sf.LibsndfileError, RuntimeError) as error:
         raise KwsError(f'{path}: not a readable audio file ({getattr(error, "error_string", error)}). Expected WAV, FLAC, OGG or MP3') from None
