@@ -25,15 +25,15 @@ class BuildWithCore(build_py):
         for folder in ("kws", "host", "emulated", "verify"):
             shutil.copytree(root / "firmware" / folder, package / "_firmware" / folder, dirs_exist_ok=True)
         for folder in ("models", "clips"):
-            shutil.copytree(root / "data" / folder, package / folder, dirs_exist_ok=True)
+            shutil.copytree(root / "data" / folder, package / "_data" / folder, dirs_exist_ok=True)
         sys.path.insert(0, str(root))
         from kws_nb.board import build_firmware
         from kws_nb.core import compile_core, host_compiler
 
         compile_core(package / "_core.so", host_compiler())
         image = build_firmware().read_bytes()
-        (package / "models/tinyconv.elf").write_bytes(image)
-        (package / "models/tinyconv.elf.sha256").write_text(hashlib.sha256(image).hexdigest() + "\n")
+        (package / "_data/models/tinyconv.elf").write_bytes(image)
+        (package / "_data/models/tinyconv.elf.sha256").write_text(hashlib.sha256(image).hexdigest() + "\n")
 
 
 class PlatformDistribution(Distribution):

@@ -56,7 +56,7 @@ def data_dir()->Path: # in a clone `data`
 
 def models_dir()->Path: # has `tinyconv.safetensors`, `tinyconv.tflite`, `metrics.json`
     "The reference model that comes with `kws_nb`."
-    return data_dir()/'models' if checkout() else Path(str(files('kws_nb')))/'models'
+    return data_dir()/'models' if checkout() else Path(str(files('kws_nb')))/'_data/models'
 
 # %% ../nbs/01_introduction.ipynb #36475aaf
 @contextmanager

@@ -112,7 +112,7 @@ def test_wheel_classifies_without_the_repository(tmp_path):
     environment = {"PATH": "/nowhere", "XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "site", root / "data/clips/no.wav"], capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.stdout.strip() == "no", done.stderr[-2000:]
-    (tmp_path / "site/kws_nb/models/tinyconv.elf").write_bytes(b"damaged")
+    (tmp_path / "site/kws_nb/_data/models/tinyconv.elf").write_bytes(b"damaged")
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "site", root / "data/clips/no.wav"], capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode and "missing or damaged" in done.stderr
 
