@@ -38,7 +38,7 @@ def single_rounding(f,          # rising function of int64 arrays, values in -12
                     low, high,  # range of its argument
                     factor,     # the real slope of f
                     start,      # least b wanted
-                    tries=4096  # values of b to try
+                    tries=1 << 18 # values of b to try
                    )->tuple|None: # b, multiplier, addend; `None`: there are none
     "b, M, A with saturate(((x + b) * M + (A << 32)) >> 39) = f(x) for every x in the range, proved."
     multiplier = round(factor*2**REQUANTIZE_SHIFT)
@@ -51,11 +51,11 @@ def single_rounding(f,          # rising function of int64 arrays, values in -12
     reached = [(int(x), int(v)) for x, v in zip(steps, f(steps))]
     lower = max((v << REQUANTIZE_SHIFT) - x*multiplier for x, v in reached)
     upper = min((v << REQUANTIZE_SHIFT) - (x - 1)*multiplier for x, v in reached)
-    for b in range(start, start + tries):
-        addend = -((b*multiplier - lower) >> 32) # the least A that is high enough
-        if (addend << 32) + b*multiplier >= upper or not -2**31 <= addend < 2**31: continue
-        fast = np.clip((points + b)*multiplier + (addend << 32) >> REQUANTIZE_SHIFT, -128, 127)
-        if (fast == values).all(): return b, multiplier, addend
+    b = start + np.arange(tries, dtype=np.int64) # some hundred steps leave a gap of a few thousandths of M: many b must be tried
+    addend = -(b*multiplier - lower >> 32)       # the least A that is high enough
+    for i in np.flatnonzero(((addend << 32) + b*multiplier < upper) & (np.abs(addend) < 2**31))[:4]:
+        fast = np.clip((points + b[i])*multiplier + (addend[i] << 32) >> REQUANTIZE_SHIFT, -128, 127)
+        if (fast == values).all(): return int(b[i]), multiplier, int(addend[i])
     return None
 
 # %% ../nbs/05c_packing.ipynb #d5089ed4

@@ -143,3 +143,26 @@ def test_memory_plan_never_overlaps(rng):
             for j in range(i):
                 other, start, end = buffers[j]
                 assert last < start or end < first or places[i] + size <= places[j] or places[j] + other <= places[i]
+
+
+def test_nearly_every_filter_fits_the_fast_convolution(rng):
+    "Filters and scales as training makes them: the proof is found, and holds for every sum there is."
+    from kws_nb.convert import quantize_multiplier
+    from kws_nb.packing import REQUANTIZE_SHIFT, pack_pairs_filter, requantize
+
+    fitted = 0
+    for i in range(200):
+        weights = rng.standard_normal((10, 8))
+        weights = np.rint(127 * weights / np.abs(weights).max()).astype(np.int64)  # symmetric, per channel
+        largest = 255 * np.maximum(weights, 0).sum()
+        multiplier, shift = quantize_multiplier(rng.uniform(0.8, 4) * 255 / largest)
+        bias = int(rng.integers(-largest // 4, largest // 4))
+        packed = pack_pairs_filter(weights, bias, multiplier, shift, -128, -128, 127)
+        fitted += packed is not None
+        if packed and i < 10:
+            low = 255 * np.minimum(weights, 0).sum()
+            x = np.arange(low, largest + 1)
+            start = (packed["start"][1] << 32 | packed["start"][0]) & (1 << 21) - 1, packed["start"][0] >> 21 | (packed["start"][1] & 0x3FF) << 11
+            fast = np.clip((x + start[1]) * packed["multiplier"] + (packed["addend"] << 32) >> REQUANTIZE_SHIFT, -128, 127)
+            np.testing.assert_array_equal(fast, np.clip(requantize(x + bias, multiplier, shift) - 128, -128, 127))
+    assert fitted >= 198, f"only {fitted} of 200 filters fit"
