@@ -35,6 +35,7 @@ export: $(INSTALLED)
 # Figures are stored as plotly's data, for JupyterLab, and as pictures, for the rendered pages.
 outputs: $(INSTALLED)
 	TQDM_DISABLE=1 PLOTLY_RENDERER=plotly_mimetype+png $(BIN)/jupyter nbconvert --to notebook --execute --inplace $(or $(NOTEBOOK),nbs/*.ipynb)
+	$(BIN)/python tools/shrink.py $(or $(NOTEBOOK),nbs/*.ipynb)
 	$(BIN)/nbdev_clean
 
 check: $(INSTALLED)

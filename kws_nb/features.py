@@ -6,9 +6,8 @@
 __all__ = ['FFT_SIZE', 'N_BINS', 'LOWER_HZ', 'UPPER_HZ', 'WINDOW_BITS', 'FILTER_BITS', 'NOISE_BITS', 'EVEN_SMOOTHING',
            'ODD_SMOOTHING', 'MIN_SIGNAL', 'PCAN_STRENGTH', 'PCAN_OFFSET', 'PCAN_GAIN_BITS', 'PCAN_SNR_BITS',
            'PCAN_OUTPUT_BITS', 'LOG_SCALE_SHIFT', 'MAX_FEATURE', 'LOG_CORRECTION_BITS', 'f32', 'import_torchaudio',
-           'spectrogram', 'mel_spectrogram', 'mfcc', 'window_table', 'mel', 'filter_tables', 'pcan_tables', 'log_table',
-           'twiddle_tables', 'packed_twiddles', 'c_array', 'frontend_sources', 'write_frontend_sources',
-           'frontend_integers', 'micro_features']
+           'spectrogram', 'mel_spectrogram', 'mfcc', 'window_table', 'twiddle_tables', 'mel', 'filter_tables',
+           'pcan_tables', 'log_table', 'frontend_integers', 'micro_features']
 
 # %% ../nbs/02_preprocessing.ipynb #971ef555
 import numpy as np
@@ -74,11 +73,17 @@ def window_table()->np.ndarray: # `[480]`, Q12
     angle = np.arange(WINDOW_SAMPLES) + .5
     return np.floor((.5 - .5*np.cos(2*np.pi/WINDOW_SAMPLES*angle))*(1 << WINDOW_BITS) + .5).astype(int)
 
+# %% ../nbs/02_preprocessing.ipynb #8bcec5a5
+def twiddle_tables()->tuple: # Q15 pairs: `[256]` of the complex FFT, `[128]` of the split
+    "The FFT's roots of unity, rounded half up."
+    def roots(angle): return [(int(np.floor(.5 + 32767*np.cos(a))), int(np.floor(.5 + 32767*np.sin(a)))) for a in angle]
+    return (roots(-2*np.pi*np.arange(256)/256), roots(-np.pi*((np.arange(128) + 1)/256 + .5)))
+
+# %% ../nbs/02_preprocessing.ipynb #89cb7bcb
 def mel(hz)->np.ndarray: # mel, float32
     "1127 ln(1 + f/700)."
     return f32(1127*np.log1p(float(hz)/700))
 
-# %% ../nbs/02_preprocessing.ipynb #89cb7bcb
 def filter_tables()->tuple: # start bins `[42]`; rising and falling weights of each bin, Q12
     "Triangular mel filters: where each band of bins begins, and each bin's weight in its own channel and in the one below."
     hz_per_bin = f32(.5*SAMPLE_RATE)/f32(N_BINS - 1)
@@ -115,60 +120,6 @@ def log_table()->np.ndarray: # `[129]`, Q16
     "log2(1 + i/128) - i/128: what the straight line between two powers of two misses."
     x = np.arange(129)/128
     return np.rint((np.log2(1 + x) - x)*65536).astype(int)
-
-# %% ../nbs/02_preprocessing.ipynb #8bcec5a5
-def twiddle_tables()->tuple: # Q15 pairs: `[256]` of the complex FFT, `[128]` of the split
-    "The FFT's roots of unity, rounded half up."
-    def roots(angle): return [(int(np.floor(.5 + 32767*np.cos(a))), int(np.floor(.5 + 32767*np.sin(a)))) for a in angle]
-    return (roots(-2*np.pi*np.arange(256)/256), roots(-np.pi*((np.arange(128) + 1)/256 + .5)))
-
-def packed_twiddles()->tuple: # words `[192]` of the butterflies, `[128]` of the split
-    "The same roots for the packed FFT: real part low, imaginary part high; three a butterfly, in the order in which it meets them."
-    def packed(pairs): return [f'0x{(im & 0xFFFF) << 16 | re & 0xFFFF:08X}' for re, im in pairs]
-    fft, split = twiddle_tables()
-    ks = [16*(g & 3) + (g & 12) + (g >> 4) for g in range(64)] # base-4 digits in reverse order
-    return packed(fft[m*k] for k in ks for m in (1, 2, 3)), packed(split)
-
-def c_array(ctype, name, values, # numbers or tuples of them
-           )->str:
-    "A constant array as C, eight or so values a line."
-    cells = [f'{{{", ".join(map(str, v))}}}' if isinstance(v, tuple) else str(v) for v in values]
-    lines, line = [], ' '
-    for cell in cells:
-        if len(line) + len(cell) > 117: lines, line = [*lines, line], ' '
-        line += f' {cell},'
-    body = '\n'.join([*lines, line])
-    return f'const {ctype} {name} = {{\n{body}\n}};\n'
-
-# %% ../nbs/02_preprocessing.ipynb #d11525c3
-def frontend_sources()->dict: # file name -> text
-    "The generated C files: the shared numbers, and the front end's tables."
-    starts, rising, falling = filter_tables()
-    small, parabolas = pcan_tables()
-    fft, split = twiddle_tables()
-    packed_fft, packed_split = packed_twiddles()
-    arrays = [('int16_t', 'kws_window[KWS_WINDOW_SAMPLES]', window_table()), ('kws_complex16', 'kws_twiddles[KWS_FFT_SIZE / 2]', fft),
-              ('kws_complex16', 'kws_split_twiddles[KWS_FFT_SIZE / 4]', split), ('uint16_t', 'kws_filter_start[KWS_CHANNELS + 2]', starts), ('uint8_t', 'kws_filter_width[KWS_CHANNELS + 1]', np.diff(starts)),
-              ('uint16_t', f'kws_filter_rising[{len(rising)}]', rising), ('uint16_t', f'kws_filter_falling[{len(falling)}]', falling),
-              ('int16_t', 'kws_pcan_small[3]', small), ('int16_t', 'kws_pcan_parabolas[31][3]', parabolas),
-              ('uint16_t', 'kws_log2_correction[129]', log_table()), ('int32_t', 'kws_half_window_q16[KWS_WINDOW_SAMPLES / 2]', window_table()[:WINDOW_SAMPLES//2] << 16 - WINDOW_BITS),
-              ('uint32_t', 'kws_packed_twiddles[3 * KWS_FFT_SIZE / 8]', packed_fft), ('uint32_t', 'kws_packed_split_twiddles[KWS_FFT_SIZE / 4]', packed_split),
-              ('char* const', 'kws_labels[KWS_LABELS]', [f'"{label}"' for label in LABELS])]
-    q14 = {name: int(value*(1 << 14)) for name, value in (('EVEN_SMOOTHING', EVEN_SMOOTHING), ('ODD_SMOOTHING', ODD_SMOOTHING), ('MIN_SIGNAL', MIN_SIGNAL))}
-    defines = dict(MAX_FEATURE=MAX_FEATURE, WINDOW_BITS=WINDOW_BITS, FILTER_BITS=FILTER_BITS, FILTER_FIRST_BIN=starts[0], FILTER_MAX_WIDTH=max(np.diff(starts)),
-                   NOISE_SMOOTHING_BITS=NOISE_BITS, PCAN_SNR_BITS=PCAN_SNR_BITS, PCAN_OUTPUT_BITS=PCAN_OUTPUT_BITS,
-                   PCAN_SNR_SHIFT=PCAN_GAIN_BITS - LOG_CORRECTION_BITS - PCAN_SNR_BITS, LOG_SCALE_SHIFT=LOG_SCALE_SHIFT,
-                   LOG_CORRECTION_BITS=LOG_CORRECTION_BITS, LN2_Q16='45426u') | {f'NOISE_{name}_Q14': f'{value}u' for name, value in q14.items()}
-    header = '\n'.join([*(f'#define KWS_{k} {v}' for k, v in defines.items()), '', *(f'extern const {t} {n};' for t, n, _ in arrays)])
-    return {'kws_config.h': config_header(),
-            'kws_tables.h': f'{GENERATED}#ifndef KWS_TABLES_H_\n#define KWS_TABLES_H_\n\n#include <stdint.h>\n\n#include "kws_config.h"\n#include "kws_fft.h"\n\n{header}\n\n#endif\n',
-            'kws_tables.c': f'{GENERATED}#include "kws_tables.h"\n\n' + '\n'.join(c_array(*a) for a in arrays)}
-
-def write_frontend_sources(folder=None): # default: the clone's `firmware/kws/src`
-    "Write the generated C files."
-    folder = Path(folder or firmware_dir()/'kws/src')
-    for name, text in frontend_sources().items():
-        with atomic_path(folder/name) as path: path.write_text(text)
 
 # %% ../nbs/02_preprocessing.ipynb #55a433b0
 def frontend_integers(clips,      # int16 `[n, samples]`
