@@ -85,7 +85,7 @@ def recordings_dir(root=None # default: `recordings` in `data_dir()`
     return Path(root) if root else data_dir()/'recordings'
 
 def _check_name(name, what, pattern):
-    name = str(name).strip().lower()
+    name = name.strip().lower() if isinstance(name, str) else ''
     if not name: raise KwsError(f'The {what} is empty. Type one, for example {"yes" if what == "label" else "me"}')
     if not re.fullmatch(pattern, name, re.ASCII): raise KwsError(f'The {what} {name!r} can\'t be part of a file name here: use a-z, 0-9 and -{" and _" if what == "label" else ""}, 40 at most')
     return name
@@ -233,4 +233,5 @@ class Recorder(_Shared):
                 case 'delete':
                     delete_recording(name, self._root)
                     self._list(f'{name} is deleted.')
+                case other: raise KwsError(f'The page asks for {other!r}, which is unknown here. Reload the page')
         except (KwsError, OSError) as error: self.error = str(error)

@@ -201,12 +201,13 @@ function render({ model, el }) {
   const label = element("input", { size: 10, placeholder: "yes", autocomplete: "off", spellcheck: "false" });
   const speaker = element("input", { size: 10, autocomplete: "off", spellcheck: "false" });
   const save = element("button", { class: "kws-save" }, "Save");
-  const form = element("form", { onsubmit: keep }, element("label", {}, "Label", label), element("label", {}, "Speaker", speaker), save);
+  const form = element("form", { onsubmit: keep, onkeydown: (event) => event.key === "Enter" && event.target !== save && !save.disabled && keep(event) }, element("label", {}, "Label", label), element("label", {}, "Speaker", speaker), save);
   const status = element("p", { class: "kws-status", role: "status" });
   const error = element("p", { class: "kws-error", role: "alert" });
   const list = element("ul", { class: "kws-list", "aria-label": "Saved recordings" });
 
   el.classList.add("kws-recorder");
+  el.dataset.lmSuppressShortcuts = "true"; // keys typed here are no commands of JupyterLab
   el.append(
     element("div", { class: "kws-row" }, button, meter, decibels),
     element("div", { class: "kws-wave" }, wave, sign, done),
