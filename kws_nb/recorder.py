@@ -78,7 +78,7 @@ def loudest_second(samples,         # `[n]`, float or int16
     start = (first + last)//2
     return samples[start:start + n]
 
-# %% ../nbs/02b_recorder.ipynb #2b000022
+# %% ../nbs/02b_recorder.ipynb #2b000023
 def recordings_dir(root=None # default: `recordings` in `data_dir()`
                   )->Path:
     "Where recordings are."
@@ -98,7 +98,7 @@ def check_speaker(speaker)->str:
     "A speaker's name, without the underscores of `_nohash_`."
     return _check_name(speaker, 'speaker', r'[a-z0-9][a-z0-9-]{0,39}')
 
-# %% ../nbs/02b_recorder.ipynb #2b000026
+# %% ../nbs/02b_recorder.ipynb #2b000027
 def _number(path): # of `<speaker>_nohash_<n>.wav`, else `None`
     found = re.fullmatch(r'(.+)_nohash_(\d+)\.wav', path.name)
     return found and (path.parent.name, found[1], int(found[2]))
@@ -131,7 +131,7 @@ def save_recording(samples,       # float in -1..1, or int16, `[n]` at 16 kHz
             raise
         return path
 
-# %% ../nbs/02b_recorder.ipynb #2b000027
+# %% ../nbs/02b_recorder.ipynb #2b000028
 def recording_path(path,     # of `recordings`, or `<label>/<file>`
                    root=None # default `data/recordings`
                   )->Path:   # absolute
@@ -148,7 +148,7 @@ def delete_recording(path,     # of `recordings`, or `<label>/<file>`
     "Delete one recording; anything else is refused."
     recording_path(path, root).unlink(missing_ok=True)
 
-# %% ../nbs/02b_recorder.ipynb #2b00002a
+# %% ../nbs/02b_recorder.ipynb #2b00002b
 class _Shared(anywidget.AnyWidget): # what both halves know
     _esm = files('kws_nb')/'static/recorder.mjs'
     _css = files('kws_nb')/'static/recorder.css'
@@ -174,7 +174,7 @@ class _Shared(anywidget.AnyWidget): # what both halves know
         if self.comm is not None: return super()._repr_mimebundle_(**kwargs)
         return {'text/plain': repr(self), 'image/png': base64.b64encode((files('kws_nb')/'static/recorder.png').read_bytes()).decode()}
 
-# %% ../nbs/02b_recorder.ipynb #2b00002b
+# %% ../nbs/02b_recorder.ipynb #2b00002c
 class Recorder(_Shared):
     "Records a word in the browser: `samples` has it, `save` stores it."
     def __init__(self,
