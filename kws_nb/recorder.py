@@ -175,18 +175,8 @@ class _Shared(anywidget.AnyWidget): # what both halves know
         return {'text/plain': repr(self), 'image/png': base64.b64encode((files('kws_nb')/'static/recorder.png').read_bytes()).decode()}
 
 # %% ../nbs/02b_recorder.ipynb #2b00002c
-class Recorder(_Shared):
-    "Records a word in the browser: `samples` has it, `save` stores it."
-    def __init__(self,
-                 seconds=1.,   # to record, 0.1 to 60
-                 label='',     # what will be said
-                 speaker='me', # who says it
-                 root=None,    # default `data/recordings`
-                 **kwargs):    # other traits: `countdown`
-        self._root, self._recorded = root, None
-        super().__init__(seconds=seconds, label=label, speaker=speaker, **kwargs)
-        self.on_msg(self._answer)
-        self._list()
+class _Kept(_Shared): # what was recorded, and what can be done with it
+    _root = _recorded = None
 
     def __repr__(self):
         return f'Recorder({self.seconds} s, ' + ('nothing recorded)' if self._recorded is None else f'{len(self._recorded):,} samples recorded)')
@@ -216,6 +206,20 @@ class Recorder(_Shared):
     def _list(self, told=''):
         self._saved = ['/'.join(path.parts[-2:]) for path in recordings(root=self._root)]
         if told: self.warning, self._told = '', told
+
+# %% ../nbs/02b_recorder.ipynb #e45dd2cc
+class Recorder(_Kept):
+    "Records a word in the browser: `samples` has it, `save` stores it."
+    def __init__(self,
+                 seconds=1.,   # to record, 0.1 to 60
+                 label='',     # what will be said
+                 speaker='me', # who says it
+                 root=None,    # default `data/recordings`
+                 **kwargs):    # other traits: `countdown`
+        self._root = root
+        super().__init__(seconds=seconds, label=label, speaker=speaker, **kwargs)
+        self.on_msg(self._answer)
+        self._list()
 
     def _answer(self, widget, message, buffers): # to what the browser asks
         data = bytes(buffers[0]) if buffers else b''
