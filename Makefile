@@ -34,7 +34,7 @@ export: $(INSTALLED)
 
 # Figures are stored as plotly's data, for JupyterLab, and as pictures, for the rendered pages; widgets as their pictures.
 outputs: $(INSTALLED)
-	KWS_NB_STATIC=1 TQDM_DISABLE=1 PLOTLY_RENDERER=plotly_mimetype+png $(BIN)/jupyter nbconvert --to notebook --execute --inplace $(or $(NOTEBOOK),nbs/*.ipynb)
+	KWS_NB_STATIC=1 TQDM_DISABLE=1 PLOTLY_RENDERER=plotly_mimetype+png $(BIN)/jupyter nbconvert --to notebook --execute --ExecutePreprocessor.store_widget_state=False --inplace $(or $(NOTEBOOK),nbs/*.ipynb)
 	$(BIN)/python tools/shrink.py $(or $(NOTEBOOK),nbs/*.ipynb)
 	$(BIN)/nbdev_clean
 

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from jupyterlab import chromium, fake_microphone, jupyterlab, run_notebook, write_notebook
+from shrink import shrink
 
 root = Path(__file__).resolve().parent.parent
 
@@ -27,7 +28,18 @@ def recorder(folder, url):
         page.locator(".kws-recorder").screenshot(path=root / "kws_nb/static/recorder.png")
 
 
-WIDGETS = {"recorder": recorder}
+def explorer(folder, url):
+    "The synthetic yes, with the settings of the front end."
+    write_notebook(folder / "explorer.ipynb", "from kws_nb.explorer import SpectrogramExplorer", "explorer = SpectrogramExplorer()\nexplorer.clip.value = 'synthetic: yes'\nexplorer")
+    with chromium(viewport={"width": 1280, "height": 1100}) as page:
+        run_notebook(page, url, "explorer.ipynb")
+        page.wait_for_selector(".js-plotly-plot .hm")
+        page.wait_for_timeout(2000)  # the notebook scrolls to its end
+        picture = page.locator(".widget-hbox:has(.js-plotly-plot)").first.screenshot()
+        (root / "kws_nb/static/explorer.png").write_bytes(shrink(picture))
+
+
+WIDGETS = {"recorder": recorder, "explorer": explorer}
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder, jupyterlab(folder) as url:
