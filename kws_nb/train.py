@@ -102,9 +102,11 @@ class Trained:
     settings: Settings
 
 # %% ../nbs/04_training.ipynb #4aa05021
-def epoch_features(data:Data, epoch:int, seed=0)->np.ndarray: # float32 `[n, 49, 40]`
-    "Features of the training clips, augmented anew for each epoch."
-    return micro_features(augment(data.training, data.noise, np.random.default_rng((seed, epoch))))
+def epoch_features(data:Data, epoch:int, seed=0,
+                   features=micro_features # of clips
+                  )->np.ndarray:           # float32 `[n, 49, 40]`
+    "Features of the training clips, augmented anew for each epoch: the same clips for every representation."
+    return features(augment(data.training, data.noise, np.random.default_rng((seed, epoch))))
 
 def _run_epoch(model, optimizer, features, labels, settings, epoch):
     torch.manual_seed(settings.seed*10_007 + epoch)
@@ -123,10 +125,10 @@ def _run_epoch(model, optimizer, features, labels, settings, epoch):
 # %% ../nbs/04_training.ipynb #bafb0b5d
 class _State:
     "All that a run needs to go on: model, optimiser, best model so far, history."
-    def __init__(self, settings, key):
+    def __init__(self, settings, key, model):
         self.settings, self.key, self.history, self.best_epoch = settings, key, [], -1
         torch.manual_seed(settings.seed)
-        self.model = TinyConv(settings.channels, settings.dropout)
+        self.model = model(settings.channels, settings.dropout)
         self.best = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
 
@@ -148,24 +150,27 @@ class _State:
         self.optimizer.load_state_dict(adam)
 
 # %% ../nbs/04_training.ipynb #959445c0
+def _hash(*arrays): return hashlib.sha256(b''.join(a.tobytes() for a in arrays)).hexdigest()[:16]
+
 def train(data:Data,
           settings=Settings(),
           checkpoint=None,   # a path: saved after each epoch, resumed where it exists
-          progress=True      # show a progress bar
+          progress=True,     # show a progress bar
+          features=micro_features, # what the network is fed: a function of clips
+          model=TinyConv     # called with channels and dropout
          )->Trained:
     "Train TinyConv; the model returned is that of the best validation epoch (the earliest of equals)."
-    clips_hash = hashlib.sha256(data.training.clips.tobytes() + data.training.labels.tobytes()).hexdigest()[:16]
-    state = _State(settings, f'{settings} {clips_hash}')
+    validation = features(data.validation.clips)
+    state = _State(settings, f'{settings} {_hash(data.training.clips, data.training.labels, validation)}', model)
     if checkpoint and Path(checkpoint).is_file(): state.load(checkpoint)
     labels = torch.as_tensor(data.training.labels)
-    validation = micro_features(data.validation.clips)
     epochs = range(len(state.history), settings.epochs)
     with ThreadPoolExecutor(1) as pool, progress_bar(about='training', show=progress, total=settings.epochs, initial=len(state.history), unit='epoch') as bar:
-        upcoming = pool.submit(epoch_features, data, epochs.start, settings.seed) if epochs else None
+        upcoming = pool.submit(epoch_features, data, epochs.start, settings.seed, features) if epochs else None
         for epoch in epochs:
-            features = torch.as_tensor(upcoming.result())
-            if epoch + 1 in epochs: upcoming = pool.submit(epoch_features, data, epoch + 1, settings.seed)
-            result = _run_epoch(state.model, state.optimizer, features, labels, settings, epoch)
+            training = torch.as_tensor(upcoming.result())
+            if epoch + 1 in epochs: upcoming = pool.submit(epoch_features, data, epoch + 1, settings.seed, features)
+            result = _run_epoch(state.model, state.optimizer, training, labels, settings, epoch)
             result['validation'] = evaluate(state.model, validation, data.validation.labels).value
             if all(result['validation'] > h['validation'] for h in state.history):
                 state.best, state.best_epoch = {k: v.clone() for k, v in state.model.state_dict().items()}, epoch
