@@ -41,6 +41,18 @@ def data():
 
 
 @pytest.fixture(scope="session")
+def small(data):
+    "A few clips of the data set."
+    from kws_nb.data import Data, Part
+
+    def some(part, n):
+        chosen = np.linspace(0, len(part) - 1, n).astype(int)
+        return Part(part.clips[chosen], part.labels[chosen], [part.words[i] for i in chosen])
+
+    return Data("a few clips", some(data.training, 300), some(data.validation, 100), some(data.testing, 100), data.noise)
+
+
+@pytest.fixture(scope="session")
 def reference():
     "The int8 model that comes with the project."
     from kws_nb.board import reference_model

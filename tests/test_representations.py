@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kws_nb.core import CLIP_SAMPLES, N_CHANNELS, N_FRAMES, WINDOW_SAMPLES, KwsError, models_dir
-from kws_nb.data import Data, Part
+from kws_nb.data import Part
 from kws_nb.features import FFT_SIZE, N_BINS, filter_tables, log_table, mel_spectrogram, micro_features, pcan_tables, spectrogram
 from kws_nb.models import TinyConv
 from kws_nb.representations import (
@@ -44,15 +44,6 @@ from kws_nb.train import Accuracy, Settings, epoch_features, train
 
 def tone(hz, level=0.1):
     return np.rint(32767 * level * np.sin(2 * np.pi * hz * np.arange(CLIP_SAMPLES) / 16000)).astype(np.int16)[None]
-
-
-@pytest.fixture(scope="module")
-def small(data):
-    def some(part, n):
-        chosen = np.linspace(0, len(part) - 1, n).astype(int)
-        return Part(part.clips[chosen], part.labels[chosen], [part.words[i] for i in chosen])
-
-    return Data("a few clips", some(data.training, 200), some(data.validation, 60), some(data.testing, 60), data.noise)
 
 
 @pytest.mark.parametrize("name", REPRESENTATIONS)

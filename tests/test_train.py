@@ -7,20 +7,10 @@ import pytest
 import torch
 
 from kws_nb.core import KwsError
-from kws_nb.data import Data, Part
 from kws_nb.features import micro_features
 from kws_nb.models import TinyConv
 from kws_nb.size import count_operations
 from kws_nb.train import Accuracy, Settings, evaluate, load_model, save_model, train
-
-
-@pytest.fixture(scope="module")
-def small(data):
-    def some(part, n):
-        chosen = np.linspace(0, len(part) - 1, n).astype(int)
-        return Part(part.clips[chosen], part.labels[chosen], [part.words[i] for i in chosen])
-
-    return Data("a few clips", some(data.training, 300), some(data.validation, 100), some(data.testing, 100), data.noise)
 
 
 def same(a, b):
