@@ -279,10 +279,11 @@ def compare_representations(data:Data,
 def comparison_table(result # of `compare_representations`
                     )->str: # markdown
     "Accuracy, difference from the micro front end, and cost of each representation."
-    def points(interval): return f'[{100*interval[0]:+.1f}, {100*interval[1]:+.1f}]'
-    lines = ['| representation | accuracy (%) | seeds | clips | difference (points) | seeds | clips | parameters | classifier FLOPs | feature operations |', '|---|---:|---|---|---:|---|---|---:|---:|---:|']
+    def points(x): return f'{round(100*x, 1) + 0:+.1f}'
+    lines = ['| representation | accuracy (%) | over seeds | over clips | difference (points) | over seeds | over clips | parameters | FLOPs, classifier | operations, features |',
+             '|---|---:|---|---|---:|---|---|---:|---:|---:|']
     for name, r in result['representations'].items():
         own = [f'[{100*low:.1f}, {100*high:.1f}]' for low, high in (r['interval_seeds']['level 0'], r['interval_clips']['level 0'])]
-        against = [f'{100*r["difference"]["level 0"]:+.1f}', points(r['difference_seeds']['level 0']), points(r['difference_clips'])] if name != result['reference'] else ['', '', '']
+        against = [points(r['difference']['level 0']), *(f'[{points(low)}, {points(high)}]' for low, high in (r['difference_seeds']['level 0'], r['difference_clips']))] if name != result['reference'] else ['', '', '']
         lines.append(f'| {name} | {100*r["accuracy"]["level 0"]:.1f} | {" | ".join(own)} | {" | ".join(against)} | {r["parameters"]:,} | {r["flops"]:,} | {r["feature_flops"]:,} |')
     return '\n'.join(lines)
