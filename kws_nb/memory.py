@@ -51,6 +51,7 @@ def tflite_liveness(source, # path, bytes or Graph
     "The activations of a `.tflite`, and when they are alive."
     graph = source if isinstance(source, Graph) else read_tflite(source)
     first, last, home = {t: 0 for t in graph.inputs}, {}, {} # home: tensor -> the one whose memory it is
+    steps = tuple(f'{i} {op.name}' for i, op in enumerate(graph.operators))
     for i, op in enumerate(graph.operators):
         for t in filter(None, op.inputs): last[home.get(t, t)] = i
         for t in filter(None, op.outputs):
@@ -58,7 +59,8 @@ def tflite_liveness(source, # path, bytes or Graph
             else: first[t] = i
             last[home.get(t, t)] = i
     for t in (*graph.inputs, *graph.outputs): last[home.get(t, t)] = max(last.get(home.get(t, t), 0), 0 if t in graph.inputs and t not in graph.outputs else len(graph.operators) - 1)
-    return Liveness(tuple(f'{i} {op.name}' for i, op in enumerate(graph.operators)), tuple(Buffer(t.name, t.bytes, first[t], last[t]) for t in first if t.data is None))
+    names = {t: 'input' if t in graph.inputs else steps[i] for t, i in first.items()} # a buffer is called after the step that writes it
+    return Liveness(steps, tuple(Buffer(names[t], t.bytes, first[t], last[t]) for t in first if t.data is None))
 
 # %% ../nbs/03e_memory.ipynb #5560d859
 _IN_PLACE = '''relu relu_ hardtanh hardtanh_ sigmoid tanh silu gelu elu leaky_relu hardswish hardsigmoid clamp softplus _softmax _log_softmax constant_pad_nd clone _to_copy
@@ -119,7 +121,8 @@ def plot_liveness(*alive, # of Liveness
     for column, a in enumerate(alive, 1):
         for buffer in a.buffers:
             steps = [i for i in range(len(a.steps)) if buffer.first <= i <= buffer.last]
-            figure.add_bar(x=[a.steps[i] for i in steps], y=[buffer.bytes]*len(steps), name=f'{buffer.name} ({buffer.bytes:,})', row=1, col=column, hovertemplate='%{fullData.name}<extra></extra>')
+            label = f'{buffer.bytes:,}' if buffer.bytes > a.peak/12 else ''
+            figure.add_bar(x=[a.steps[i] for i in steps], y=[buffer.bytes]*len(steps), name=f'{buffer.name}: {buffer.bytes:,} bytes', text=label, hovertemplate='%{fullData.name}<extra></extra>', row=1, col=column)
         figure.add_hline(a.peak, line_dash='dot', row=1, col=column, annotation_text=f'peak {a.peak:,}')
         figure.update_xaxes(categoryorder='array', categoryarray=a.steps, row=1, col=column)
     return figure.update_layout(barmode='stack', height=360, showlegend=False, yaxis_title='bytes alive', margin=dict(t=40, b=5))
@@ -153,8 +156,8 @@ def plot_arena(alive:Liveness): # plotly Figure
     for b, place, colour in zip(alive.buffers, places, qualitative.Plotly*len(places)):
         left, right, top = b.first - .5, b.last + .5, place + b.bytes
         figure.add_scatter(x=[left, right, right, left, left], y=[place, place, top, top, place], fill='toself', mode='lines', line_color=colour, name=f'{b.name} ({b.bytes:,})', hoveron='fills')
-        if b.bytes > total/12: figure.add_annotation(x=(left + right)/2, y=(place + top)/2, text=f'{b.name[-28:]}<br>{b.bytes:,} bytes', showarrow=False)
-    figure.update_xaxes(tickvals=list(range(len(alive.steps))), ticktext=alive.steps)
+        if b.bytes > total/12: figure.add_annotation(x=(left + right)/2, y=(place + top)/2, text=f'{b.name}<br>{b.bytes:,} bytes', showarrow=False)
+    figure.update_xaxes(tickvals=list(range(len(alive.steps))), ticktext=alive.steps, range=[-.6, len(alive.steps) - .4])
     return figure.update_layout(xaxis_title='step', yaxis_title='address in the arena (bytes)', showlegend=False, height=360, margin=dict(t=10, b=5))
 
 # %% ../nbs/03e_memory.ipynb #918a3cb4

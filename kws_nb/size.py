@@ -72,8 +72,16 @@ class Operations:
 def _sum_up(parameters, layers):
     return Operations(parameters, sum(row.macs or 0 for row in layers), sum(row.flops or 0 for row in layers), tuple(layers))
 
-# %% ../nbs/03a_size.ipynb #e1bcfceb
-def _layer_work(layer, x, y): # MACs, additions of a bias; `None`: the layer is not known
+# %% ../nbs/03a_size.ipynb #9ee00916
+def _check_known(model): # what has parameters of its own must be countable
+    from torch import nn
+    modules = nn.modules
+    known = (modules.conv._ConvNd, nn.Linear, modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.Embedding, nn.RNNBase, nn.RNNCellBase)
+    for name, layer in model.named_modules():
+        if any(True for _ in layer.parameters(recurse=False)) and not isinstance(layer, known):
+            raise KwsError(f'{type(layer).__name__} ({name or "the model itself"}) is a layer whose operations are not known. Build it of Conv, Linear, GRU, LSTM, BatchNorm or LayerNorm')
+
+def _layer_work(layer, x, y): # MACs, additions of a bias
     from torch import nn
     modules, biases = nn.modules, y.numel() if getattr(layer, 'bias', None) is not None else 0
     if isinstance(layer, modules.conv._ConvTransposeNd): return x.numel()*layer.weight[0].numel(), biases # each input goes into so many outputs
@@ -85,7 +93,7 @@ def _layer_work(layer, x, y): # MACs, additions of a bias; `None`: the layer is 
         sizes = {part: sum(p.numel() for name, p in layer.named_parameters() if part in name) for part in ('weight', 'bias')}
         steps = x.numel()//layer.input_size
         return steps*sizes['weight'], steps*sizes['bias']
-    return None if any(True for _ in layer.parameters(recurse=False)) else (0, 0)
+    return 0, 0
 
 # %% ../nbs/03a_size.ipynb #810d91a5
 def _first_tensor(value): # of a nest of tuples; a packed sequence is its data
@@ -96,7 +104,7 @@ class _Watch: # hooks on a model's layers, beside PyTorch's own counter
     def __init__(self, model, counter):
         self.counter, self.layers, self.seen, self.before, self.inside = counter, [], set(), {}, 0
         self.names = {module: name or type(module).__name__ for name, module in model.named_modules()}
-        leaves = [m for m in model.modules() if not any(m.children()) or any(True for _ in m.parameters(recurse=False))]
+        leaves = [m for m in model.modules() if not any(m.children())]
         self.hooks = [hook for m in leaves for hook in (m.register_forward_pre_hook(self.enter), m.register_forward_hook(self.leave))]
 
     def products(self): return sum(self.counter.get_flop_counts().get('Global', {}).values())
@@ -106,7 +114,6 @@ class _Watch: # hooks on a model's layers, beside PyTorch's own counter
     def leave(self, layer, inputs, output):
         x, y, kind = _first_tensor(inputs), _first_tensor(output), type(layer).__name__
         work = _layer_work(layer, x, y)
-        if work is None: raise KwsError(f'{kind} ({self.names[layer]}) is a layer whose operations are not known. Build it of Conv, Linear, GRU, LSTM, BatchNorm or LayerNorm')
         own = [p for p in layer.parameters() if p not in self.seen]
         self.seen.update(own)
         self.inside += self.products() - self.before[layer]
@@ -139,6 +146,7 @@ def count_operations(model,      # nn.Module of layers that are known
                     )->Operations:
     "Parameters, MACs and FLOPs of one run; what can't be counted is named, never counted as zero."
     from torch.utils.flop_counter import FlopCounterMode
+    _check_known(model)
     with FlopCounterMode(display=False) as counter:
         watch = _Watch(model, counter)
         try: run_zeros(model, shape, batch)
@@ -323,7 +331,7 @@ def _symbols(opened): # (section, address, bytes, name, file, is data), by addre
 
 def _gap(memory, content, start, end, base): # the bytes between two symbols
     filler = not content or end - start < 4 and set(content[start:end]) <= {0, 0xD4, 0xBF}
-    return ImagePart(memory, 'padding' if filler else 'strings and constants without a name', '', f'{base + start:#x}', end - start, base + start)
+    return ImagePart(memory, 'padding' if filler else 'strings, unnamed constants', '', f'{base + start:#x}', end - start, base + start)
 
 # %% ../nbs/03a_size.ipynb #4a49e6e5
 def image_parts(elf)->list: # of ImagePart; a part with initial values is both in flash and in RAM

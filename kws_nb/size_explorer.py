@@ -28,8 +28,8 @@ def conv_cycles(channels, kernel, stride)->int: # estimated
     rows, columns = _inside(N_FRAMES, kernel[0], stride[0]), _inside(N_CHANNELS, kernel[1], stride[1])
     if is_fast(kernel, stride): return round(channels*(94.1*sum(rows) + 260*len(rows)) + 7950 + 38*channels)
     pixels, groups, padded = len(rows)*len(columns), -(-channels//4), -(-kernel[0]*kernel[1]//4)*4 # 4 filters at once, 4 products each
-    gather = 34*pixels + 94.26*sum(rows)*len(columns) - 4.213*sum(rows)*sum(columns) + pixels*(35.52*channels + 10.51*groups + 4.336*padded)
-    return round(gather + pixels*groups*(81.6 + 5.843*padded))
+    copying = sum(78.8 + 9.1*(n//4) + 14*(n % 4 > 0) for n in columns)*sum(rows) # a row of the kernel: whole words, then bytes
+    return round(copying + pixels*(70.5 + 35.86*channels) + pixels*groups*(81.55 + 5.8385*padded))
 
 def linear_cycles(inputs)->int: # estimated
     "Cycles of the linear layer with 4 outputs, and of the softmax."
@@ -53,7 +53,7 @@ class SizeEstimate:
     peak_ram: int       # input and output of the convolution, bytes
     flash: int          # whole image, bytes, estimated
     ram: int            # whole program with its stack, bytes, estimated
-    ms: float|None      # one inference on the board, estimated; `None`: there is no kernel for these bits
+    ms: float|None      # one inference on the board, estimated; `None`: no kernel for this was measured
     fit: Fit
 
 # %% ../nbs/03c_size_explorer.ipynb #6d2503f9
@@ -78,7 +78,7 @@ def estimate_size(channels=8, kernel=(10, 8), stride=(2, 2), bits=8,
     peak = (N_FRAMES*N_CHANNELS + inputs)*width
     flash, ram = _REST_FLASH[fast] + model, _REST_RAM[fast] + (inputs + scratch)*width
     cycles = conv_cycles(channels, kernel, stride) + linear_cycles(inputs)
-    ms = 1000*cycles/board.clock_hz if bits == 8 and board.core == 'Cortex-M4F' else None
+    ms = 1000*cycles/board.clock_hz if bits == 8 and board.core == 'Cortex-M4F' and taps > 1 else None
     parameters, macs = weights + channels + len(LABELS), (taps + len(LABELS))*inputs
     return SizeEstimate(channels, tuple(kernel), tuple(stride), bits, parameters, macs, -(-weights*bits//8), peak, flash, ram, ms, fits(flash, ram, board))
 
@@ -92,7 +92,7 @@ def _bar(name, used, there):
 def estimate_html(e:SizeEstimate)->str:
     "The estimate as a small table with bars."
     verdict = 'fits' if e.fit else '. '.join(e.fit.problems)
-    time = f'{e.ms:,.2f} ms an inference (estimated)' if e.ms is not None else 'no estimate of the time: our kernels have 8 bits and run on a Cortex-M4'
+    time = f'{e.ms:,.2f} ms an inference (estimated)' if e.ms is not None else 'no estimate of the time: measured were kernels of 8 bits on a Cortex-M4F'
     lines = (f'{e.parameters:,} parameters, {e.weight_bytes:,} bytes of weights', f'{e.macs:,} MACs', f'{e.peak_ram:,} bytes of activations at the peak', time)
     return (f'<b>{e.fit.board.name}: {verdict}</b><br>{"<br>".join(lines)}<table>{_bar("flash (estimated)", e.flash, e.fit.board.flash)}{_bar("RAM (estimated)", e.ram, e.fit.board.ram)}</table>')
 
@@ -122,7 +122,9 @@ def plot_estimates(shapes, # of (kernel, stride)
     figure = go.Figure()
     for kernel, stride in shapes:
         points = [estimate_size(c, kernel, stride, board=board) for c in channels]
-        figure.add_scatter(x=[e.flash/1000 for e in points], y=[e.ms for e in points], mode='lines+markers+text', text=[str(c) for c in channels], textposition='top center',
-                           name=f'{kernel[0]}×{kernel[1]}, stride {stride[0]}×{stride[1]}')
-    figure.add_hline(40, line_dash='dot', annotation_text='a prediction every 40 ms')
-    return figure.update_layout(xaxis_title='flash of the whole image (kB, estimated)', yaxis_title='one inference (ms, estimated)', yaxis_type='log', height=400, margin=dict(t=10, b=5))
+        figure.add_scatter(x=[e.flash/1000 for e in points], y=[e.ms for e in points], mode='lines+markers+text', text=[str(c) if c in (channels[0], 8, channels[-1]) else '' for c in channels],
+                           textposition='top center', name=f'{kernel[0]}×{kernel[1]}, stride {stride[0]}×{stride[1]}')
+    figure.add_scatter(x=[20, 300], y=[40, 40], mode='lines', line=dict(dash='dot', color='gray'), name='a window every 40 ms')
+    figure.update_xaxes(type='log', tickvals=[25, 50, 100, 200, 300])
+    figure.update_yaxes(type='log', tickvals=[.5, 1, 2, 5, 10, 20, 50, 100, 200])
+    return figure.update_layout(xaxis_title='flash of the whole image (kB, estimated)', yaxis_title='one inference (ms, estimated)', height=400, margin=dict(t=10, b=5))
