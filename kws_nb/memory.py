@@ -181,6 +181,7 @@ def _stderr_of(action): # what C++ writes there
         file.seek(0)
         return file.read().decode(errors='replace')
 
+# %% ../nbs/03e_memory.ipynb #83eee4b9
 def tflm_arena(model # path or bytes of a .tflite
               )->TflmArena:
     "Ask TensorFlow Lite Micro how much of its arena a model takes."
@@ -196,7 +197,7 @@ def tflm_arena(model # path or bytes of a .tflite
     if len(sizes) != 3: raise KwsError(f'TensorFlow Lite Micro does not run the model: {said.strip()[-200:]}')
     return TflmArena(**sizes, parts={name: int(n) for name, n in re.findall(r"'(.+?)' used (\d+) bytes", said) if int(n)})
 
-# %% ../nbs/03e_memory.ipynb #3321ee3d
+# %% ../nbs/03e_memory.ipynb #dcb6bacd
 @dataclass(frozen=True)
 class ModelSize:
     "What a model takes, without the program that runs it."
@@ -224,7 +225,7 @@ def measure_size(model,     # path or bytes of a .tflite, or nn.Module
     parts = {'weights, a byte each': sum(n for n, matrix in sizes if matrix), 'biases, four bytes each': 4*sum(n for n, matrix in sizes if not matrix)}
     return ModelSize(name or type(model).__name__, count_operations(model, shape), sum(parts.values()), parts, torch_liveness(model, shape, bytes_per_value=1))
 
-# %% ../nbs/03e_memory.ipynb #1d17288d
+# %% ../nbs/03e_memory.ipynb #486b37e2
 def size_lines(size:ModelSize, fit:Fit)->list: # of text
     "The report of `kws-nb size`."
     o, live = size.operations, size.alive

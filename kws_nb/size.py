@@ -50,6 +50,7 @@ class LayerCost:
     macs: int|None     # multiply-accumulates; `None`: not known
     flops: int|None    # operations
 
+# %% ../nbs/03a_size.ipynb #ab3aeba0
 @dataclass(frozen=True)
 class Operations:
     "What one run of a model costs."
@@ -68,11 +69,11 @@ class Operations:
         rows = [(row.name, row.kind, '×'.join(map(str, row.outputs)), row.dtype, row.parameters, '?' if row.macs is None else row.macs, '?' if row.flops is None else row.flops) for row in self.layers]
         return Table(('layer', 'kind', 'output', 'type', 'parameters', 'MACs', 'FLOPs'), (*rows, ('sum', '', '', '', self.parameters, self.macs, self.flops)))
 
-# %% ../nbs/03a_size.ipynb #ddf7a67b
+# %% ../nbs/03a_size.ipynb #bc47a56d
 def _sum_up(parameters, layers):
     return Operations(parameters, sum(row.macs or 0 for row in layers), sum(row.flops or 0 for row in layers), tuple(layers))
 
-# %% ../nbs/03a_size.ipynb #9ee00916
+# %% ../nbs/03a_size.ipynb #7d37b967
 def _check_known(model): # what has parameters of its own must be countable
     from torch import nn
     modules = nn.modules
@@ -95,7 +96,7 @@ def _layer_work(layer, x, y): # MACs, additions of a bias
         return steps*sizes['weight'], steps*sizes['bias']
     return 0, 0
 
-# %% ../nbs/03a_size.ipynb #810d91a5
+# %% ../nbs/03a_size.ipynb #dc3888d5
 def _first_tensor(value): # of a nest of tuples; a packed sequence is its data
     while isinstance(value, tuple | list) and not hasattr(value, 'data'): value = value[0]
     return value.data
@@ -120,7 +121,7 @@ class _Watch: # hooks on a model's layers, beside PyTorch's own counter
         self.layers.append(LayerCost(self.names[layer], kind, tuple(x.shape), tuple(y.shape), str(y.dtype).removeprefix('torch.'), sum(p.numel() for p in own),
                                      sum(p.numel()*p.element_size() for p in own), work[0], 2*work[0] + work[1]))
 
-# %% ../nbs/03a_size.ipynb #fee80afd
+# %% ../nbs/03a_size.ipynb #2957df02
 def input_shape(model, shape=None)->tuple: # of one input, without the batch
     "What a network takes: what is said here, else its own `shape`, else the features of one second."
     return tuple(shape or getattr(model, 'shape', (N_FRAMES, N_CHANNELS)))
@@ -139,7 +140,7 @@ def run_zeros(model,      # nn.Module
     finally:
         for module, mode in training.items(): module.training = mode
 
-# %% ../nbs/03a_size.ipynb #1e3205de
+# %% ../nbs/03a_size.ipynb #b461874a
 def count_operations(model,      # nn.Module of layers that are known
                      shape=None, # of one input; default `model.shape`, or 49 × 40
                      batch=1     # inputs at once
@@ -156,20 +157,20 @@ def count_operations(model,      # nn.Module of layers that are known
     if outside: raise KwsError(f'{type(model).__name__} has matrix products of {outside:,} FLOPs outside its layers (torch.matmul, F.linear and the like). Put them into layers')
     return _sum_up(sum(p.numel() for p in model.parameters()), watch.layers)
 
-# %% ../nbs/03a_size.ipynb #35ba5651
+# %% ../nbs/03a_size.ipynb #289fa9a5
 def torch_flops(model, shape=None, batch=1)->int:
     "What `torch.utils.flop_counter` counts: two for a MAC; no bias, no normalisation."
     from torch.utils.flop_counter import FlopCounterMode
     with FlopCounterMode(display=False) as counter: run_zeros(model, shape, batch)
     return counter.get_total_flops()
 
-# %% ../nbs/03a_size.ipynb #b3f768e1
+# %% ../nbs/03a_size.ipynb #3d0eeeb0
 def forward_memory(model, shape=None, batch=1)->int: # bytes
     "Input and output of a model: the course's definition. What lies between them is left out; `kws_nb.memory` has it."
     y = _first_tensor(run_zeros(model, shape, batch))
     return (batch*math.prod(input_shape(model, shape)) + y.numel())*y.element_size()
 
-# %% ../nbs/03a_size.ipynb #e41ff214
+# %% ../nbs/03a_size.ipynb #d1af8089
 def _kernel(i, axes=slice(1, None)): return lambda op: op.outputs[0].size*math.prod(op.inputs[i].shape[axes])
 
 def _recurrent_macs(op): # every step multiplies each of the weight matrices once
@@ -188,7 +189,7 @@ _NO_PRODUCTS = '''AVERAGE_POOL_2D MAX_POOL_2D L2_POOL_2D MEAN SUM REDUCE_MAX RED
 GELU HARD_SWISH EXP LOG ABS MAXIMUM MINIMUM QUANTIZE DEQUANTIZE CAST PAD PADV2 MIRROR_PAD TRANSPOSE CONCATENATION SPLIT SPLIT_V SLICE STRIDED_SLICE PACK UNPACK SHAPE GATHER FILL
 TILE BROADCAST_TO SPACE_TO_DEPTH DEPTH_TO_SPACE SPACE_TO_BATCH_ND BATCH_TO_SPACE_ND RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR ARG_MAX ARG_MIN EMBEDDING_LOOKUP'''.split()
 
-# %% ../nbs/03a_size.ipynb #9ac21502
+# %% ../nbs/03a_size.ipynb #7d411fca
 def _operator_work(op): # MACs and FLOPs; `None`: not known
     if op.name in _PRODUCTS:
         macs, bias = _PRODUCTS[op.name](op), _BIAS_INPUT.get(op.name, 99)
@@ -210,7 +211,7 @@ def count_tflite(source # path, bytes or Graph
                                 sum(t.size for t in own), sum(t.bytes for t in own), *work))
     return _sum_up(sum(row.parameters for row in layers), layers)
 
-# %% ../nbs/03a_size.ipynb #59caba16
+# %% ../nbs/03a_size.ipynb #f16b50db
 @dataclass(frozen=True)
 class BoardSpec:
     "A board, as far as size goes."
@@ -234,7 +235,7 @@ def find_board(name:str # key of `BOARDS`
     if name not in BOARDS: raise KwsError(f'{name!r} is no board; there are {", ".join(BOARDS)}')
     return BOARDS[name]
 
-# %% ../nbs/03a_size.ipynb #4d8ad65b
+# %% ../nbs/03a_size.ipynb #446cb631
 @dataclass(frozen=True)
 class Fit:
     "Does it fit? False with a reason for each thing that is too big."
@@ -258,7 +259,7 @@ def fits(flash:int, # bytes
     wanted = (('flash', flash, board.flash), ('RAM', ram, board.ram))
     return Fit(board, flash, ram, tuple(f'{name} is too small by {used - there:,} bytes' for name, used, there in wanted if used > there))
 
-# %% ../nbs/03a_size.ipynb #24b8ae36
+# %% ../nbs/03a_size.ipynb #6bac6d60
 @dataclass(frozen=True)
 class ImageSize:
     "Bytes that an image takes, by its section headers."
@@ -284,7 +285,7 @@ def image_size(elf # path of a firmware image
     sections = list(_memory_sections(_opened_elf(elf)))
     return ImageSize(sum(s['sh_size'] for _, s, flash, _ in sections if flash), sum(s['sh_size'] for _, s, _, ram in sections if ram))
 
-# %% ../nbs/03a_size.ipynb #b449eff2
+# %% ../nbs/03a_size.ipynb #2b17d078
 @dataclass(frozen=True)
 class ImagePart:
     "Some bytes of an image."
@@ -304,7 +305,7 @@ def _component(file, is_data):
     if file.startswith('kws_model') and is_data: return 'network: model'
     return next((name for pattern, name in COMPONENTS if re.match(pattern, file)), 'other')
 
-# %% ../nbs/03a_size.ipynb #fa1903c2
+# %% ../nbs/03a_size.ipynb #34d1c854
 @lru_cache(1)
 def _global_symbols(): # name -> source file, of what our sources define
     found = {}
@@ -317,7 +318,7 @@ def _source_of(name, local_file):
     if local_file: return local_file
     return 'kws_model.c' if name.startswith('kws_model_') else _global_symbols().get(name, '')
 
-# %% ../nbs/03a_size.ipynb #8c05a878
+# %% ../nbs/03a_size.ipynb #5b00c1af
 def _symbols(opened): # (section, address, bytes, name, file, is data), by address
     rows, file = [], ''
     table = opened.get_section_by_name('.symtab')
@@ -333,7 +334,7 @@ def _gap(memory, content, start, end, base): # the bytes between two symbols
     filler = not content or end - start < 4 and set(content[start:end]) <= {0, 0xD4, 0xBF}
     return ImagePart(memory, 'padding' if filler else 'strings, unnamed constants', '', f'{base + start:#x}', end - start, base + start)
 
-# %% ../nbs/03a_size.ipynb #4a49e6e5
+# %% ../nbs/03a_size.ipynb #1863cfbb
 def image_parts(elf)->list: # of ImagePart; a part with initial values is both in flash and in RAM
     "Every byte of an image, by section and symbol."
     opened, parts = _opened_elf(elf), []
@@ -351,7 +352,7 @@ def image_parts(elf)->list: # of ImagePart; a part with initial values is both i
         parts += found*in_flash + [ImagePart('RAM', p.component, p.file, p.symbol, p.bytes, p.address) for p in found]*in_ram
     return parts
 
-# %% ../nbs/03a_size.ipynb #6b40e41b
+# %% ../nbs/03a_size.ipynb #0a2558aa
 def by_component(parts:list, # of `image_parts`
                  memory='flash' # or 'RAM'
                 )->dict:     # component -> bytes, the largest first
@@ -361,7 +362,7 @@ def by_component(parts:list, # of `image_parts`
         if part.memory == memory: sums[part.component] = sums.get(part.component, 0) + part.bytes
     return dict(sorted(sums.items(), key=lambda item: -item[1]))
 
-# %% ../nbs/03a_size.ipynb #1d3f5472
+# %% ../nbs/03a_size.ipynb #a26dc8f4
 def plot_parts(parts:list, # of `image_parts`
                memory='flash', # or 'RAM'
                title=None
