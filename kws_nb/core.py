@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['SAMPLE_RATE', 'CLIP_SAMPLES', 'WINDOW_MS', 'STEP_MS', 'WINDOW_SAMPLES', 'STEP_SAMPLES', 'N_CHANNELS', 'N_FRAMES',
            'FEATURE_SCALE', 'LABELS', 'KEYWORDS', 'SMOOTHING', 'MICROPHONE_SETTLING_MS', 'MICROPHONE_GAIN',
-           'CORE_SOURCES', 'GENERATED', 'KwsError', 'checkout', 'firmware_dir', 'build_dir', 'data_dir', 'models_dir',
-           'atomic_path', 'write_json', 'progress_bar', 'host_compiler', 'sources_hash', 'compile_core', 'core_library',
-           'c_core', 'config_header', 'Claim']
+           'CORE_SOURCES', 'GENERATED', 'VERDICTS', 'KwsError', 'checkout', 'firmware_dir', 'build_dir', 'data_dir',
+           'models_dir', 'atomic_path', 'write_json', 'progress_bar', 'host_compiler', 'sources_hash', 'compile_core',
+           'core_library', 'c_core', 'config_header', 'Claim', 'check_answer']
 
 # %% ../nbs/01_introduction.ipynb #a556bbe0
 import hashlib, json, os, re, shutil, subprocess, sys, tempfile
@@ -153,21 +153,38 @@ def config_header()->str: # text of kws_config.h
     return f'''{GENERATED}#ifndef KWS_CONFIG_H_\n#define KWS_CONFIG_H_\n\n{body}\n\n#endif\n'''
 
 # %% ../nbs/01_introduction.ipynb #90f90abf
+VERDICTS = ('holds', 'slip', 'false', 'unclear', 'unfair', 'missing')
+
 @dataclass(frozen=True)
 class Claim:
-    "One claim of the report, with the value that a cell recomputed."
-    number: int        # row of the ledger
-    section: str       # of the report
-    says: str          # the report's words
-    report: float      # its value
-    recomputed: float  # ours
+    "One claim of the report, with what a cell recomputed."
+    number: int             # row of the ledger
+    section: str            # of the report
+    says: str               # the report's words
+    report: float|str       # its value
+    recomputed: float|str   # ours
     unit: str = ''
-    tolerance: float = 0.005 # relative
+    tolerance: float = .005 # relative
+    judged: str = ''        # one of `VERDICTS`, where comparing two figures can't say it
+    because: str = ''       # a sentence
 
     @property
-    def verdict(self)->str: # `holds` or `slip`
-        "Does the report's value stand within the tolerance?"
-        return 'holds' if abs(self.report - self.recomputed) <= self.tolerance*abs(self.recomputed) else 'slip'
+    def verdict(self)->str: # one of `VERDICTS`
+        "As judged; else `holds` or `slip`: does the report's value stand within the tolerance?"
+        if self.judged not in ('', *VERDICTS): raise KwsError(f'{self.judged!r} is no verdict; expected one of {", ".join(VERDICTS)}')
+        return self.judged or ('holds' if abs(self.report - self.recomputed) <= self.tolerance*abs(self.recomputed) else 'slip')
 
     def _repr_markdown_(self):
-        return f'**Claim {self.number}** (§{self.section}): {self.says}: {self.report:g} {self.unit}. Recomputed: {self.recomputed:g} {self.unit}. **{self.verdict}**'
+        def shown(value): return f'{value} {self.unit}'.strip() if isinstance(value, str) else f'{value:g} {self.unit}'.strip()
+        return f'**Claim {self.number}** (§{self.section}): {self.says}: {shown(self.report)}. Recomputed: {shown(self.recomputed)}. **{self.verdict}**' + (f': {self.because}' if self.because else '')
+
+# %% ../nbs/01_introduction.ipynb #3021ac35
+def check_answer(answer,   # the reader's; `None`: not tried yet
+                 right,    # the right answer, or a function of the answer that says whether it is
+                 hint=''
+                )->bool:
+    "Say whether an exercise's answer is right; a wrong one gets the hint."
+    if answer is None: print('Your turn: put your answer in place of None.')
+    elif good := bool(right(answer) if callable(right) else answer == right): print('Right.')
+    else: print(f'Not yet. {hint}'.strip())
+    return answer is not None and good
