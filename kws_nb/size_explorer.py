@@ -6,8 +6,11 @@
 __all__ = ['BITS', 'is_fast', 'conv_cycles', 'linear_cycles', 'SizeEstimate', 'estimate_size', 'estimate_html', 'SizeExplorer',
            'plot_estimates']
 
-# %% ../nbs/03c_size_explorer.ipynb #daa965e0
+# %% ../nbs/03c_size_explorer.ipynb #5c96174c
+import base64, os
+import ipywidgets as w
 from dataclasses import dataclass
+from importlib.resources import files
 from .core import *
 from .size import *
 
@@ -94,25 +97,31 @@ def estimate_html(e:SizeEstimate)->str:
     verdict = 'fits' if e.fit else '. '.join(e.fit.problems)
     time = f'{e.ms:,.2f} ms an inference (estimated)' if e.ms is not None else 'no estimate of the time: measured were kernels of 8 bits on a Cortex-M4F'
     lines = (f'{e.parameters:,} parameters, {e.weight_bytes:,} bytes of weights', f'{e.macs:,} MACs', f'{e.peak_ram:,} bytes of activations at the peak', time)
-    return (f'<b>{e.fit.board.name}: {verdict}</b><br>{"<br>".join(lines)}<table>{_bar("flash (estimated)", e.flash, e.fit.board.flash)}{_bar("RAM (estimated)", e.ram, e.fit.board.ram)}</table>')
+    bars = _bar('flash (estimated)', e.flash, e.fit.board.flash) + _bar('RAM (estimated)', e.ram, e.fit.board.ram)
+    return f'<div style="line-height:1.5"><b>{e.fit.board.name}: {verdict}</b><br>{"<br>".join(lines)}<table style="border-spacing:6px 2px">{bars}</table></div>'
 
-# %% ../nbs/03c_size_explorer.ipynb #e46668ef
-def SizeExplorer(): # ipywidgets.VBox
+# %% ../nbs/03c_size_explorer.ipynb #a53b4585
+class SizeExplorer(w.VBox):
     "Sliders for the shape of a TinyConv, and what it would take."
-    import ipywidgets as w
-    def slider(about, value, high): return w.IntSlider(value, 1, high, description=about, continuous_update=True, style=dict(description_width='130px'))
-    controls = dict(channels=slider('filters', 8, 256), rows=slider('kernel, time', 10, 20), columns=slider('kernel, frequency', 8, 20), down=slider('stride, time', 2, 8), across=slider('stride, frequency', 2, 8),
-                    bits=w.SelectionSlider(options=BITS, value=8, description='bits', style=dict(description_width='130px')),
-                    board=w.Dropdown(options=[(b.name, key) for key, b in BOARDS.items()], description='board', style=dict(description_width='130px')))
-    shown = w.HTML()
-    def update(_=None):
-        v = {name: control.value for name, control in controls.items()}
-        shown.value = estimate_html(estimate_size(v['channels'], (v['rows'], v['columns']), (v['down'], v['across']), v['bits'], v['board']))
-    for control in controls.values(): control.observe(update, 'value')
-    update()
-    box = w.VBox([*controls.values(), shown])
-    box.controls, box.shown = controls, shown
-    return box
+    def __init__(self):
+        def slider(about, value, high): return w.IntSlider(value, 1, high, description=about, **look)
+        look = dict(style=dict(description_width='130px'), layout=dict(width='420px'))
+        self.controls = dict(channels=slider('filters', 8, 256), rows=slider('kernel, time', 10, 20), columns=slider('kernel, frequency', 8, 20),
+                             down=slider('stride, time', 2, 8), across=slider('stride, frequency', 2, 8), bits=w.SelectionSlider(options=BITS, value=8, description='bits', **look),
+                             board=w.Dropdown(options=[(b.name, key) for key, b in BOARDS.items()], description='board', **look))
+        self.shown = w.HTML()
+        for control in self.controls.values(): control.observe(self.update, 'value')
+        self.update()
+        super().__init__([*self.controls.values(), self.shown])
+
+    def update(self, _=None):
+        "Show the estimate for the sliders as they stand."
+        v = {name: control.value for name, control in self.controls.items()}
+        self.shown.value = estimate_html(estimate_size(v['channels'], (v['rows'], v['columns']), (v['down'], v['across']), v['bits'], v['board']))
+
+    def _repr_mimebundle_(self, **kwargs): # a stored notebook has no kernel: there the widget is its picture
+        if not os.environ.get('KWS_NB_STATIC'): return super()._repr_mimebundle_(**kwargs)
+        return {'text/plain': 'SizeExplorer', 'image/png': base64.b64encode((files('kws_nb')/'static/size_explorer.png').read_bytes()).decode()}
 
 # %% ../nbs/03c_size_explorer.ipynb #1a8bfdaf
 def plot_estimates(shapes, # of (kernel, stride)
