@@ -6,7 +6,8 @@ import pytest
 from kws_nb.board import build_firmware
 from kws_nb.convert import core_layers, fast_layers, quantize_features, read_tflite, run_tflite
 from kws_nb.features import micro_features
-from kws_nb.packing import pack_dot4, pack_pairs_filter, plan_memory, requantize, single_rounding
+from kws_nb.memory import plan_memory
+from kws_nb.packing import pack_dot4, pack_pairs_filter, requantize, single_rounding
 from kws_nb.size import image_size
 from kws_nb.verify import RawBoard, verification_inputs
 
