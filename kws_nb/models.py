@@ -11,7 +11,7 @@ from torch import nn
 from .core import *
 
 # %% ../nbs/03_model_size.ipynb #96485ff7
-def _checked(x, shape=(N_FRAMES, N_CHANNELS)): # a network's input, as it must be
+def _checked(x, shape): # a network's input, as it must be
     if x.ndim != 3 or x.shape[1:] != tuple(shape): raise KwsError(f'Expected features [n, {shape[0]}, {shape[1]}], got {list(x.shape)}')
     return x
 
@@ -22,7 +22,7 @@ class TinyConv(nn.Module):
                  dropout=.5      # share of activations dropped in training
                 ):
         super().__init__()
-        self.channels = channels
+        self.channels, self.shape = channels, (N_FRAMES, N_CHANNELS)
         self.pad = nn.ZeroPad2d((3, 3, 4, 5)) # TensorFlow's SAME for a 10 × 8 kernel and stride 2 on 49 × 40
         self.conv = nn.Conv2d(1, channels, (10, 8), stride=2)
         self.dropout = nn.Dropout(dropout)
@@ -31,7 +31,7 @@ class TinyConv(nn.Module):
     def forward(self,
                 x # float32 `[n, 49, 40]`: what `micro_features` returns
                ):  # logits `[n, 4]`
-        x = self.dropout(torch.relu(self.conv(self.pad(_checked(x)[:, None]))))
+        x = self.dropout(torch.relu(self.conv(self.pad(_checked(x, self.shape)[:, None]))))
         return self.linear(x.permute(0, 2, 3, 1).flatten(1)) # channels last: the order that TFLite stores
 
 # %% ../nbs/03_model_size.ipynb #3d41e034
