@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Buffer', 'Liveness', 'tflite_liveness', 'torch_liveness', 'plot_liveness', 'plan_memory', 'arena', 'plot_arena',
-           'TflmArena', 'tflm_arena']
+           'TflmArena', 'tflm_arena', 'ModelSize', 'measure_size', 'size_lines']
 
 # %% ../nbs/03e_memory.ipynb #72a17737
 import math, os, re, tempfile
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from .core import *
 from .graph import *
-from .size import VIEWS, run_zeros
+from .size import *
 
 # %% ../nbs/03e_memory.ipynb #6856a2fb
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _watched_operations(model, shape, batch): # [(name, inputs, outputs)] of (st
 
 # %% ../nbs/03e_memory.ipynb #f4a52bf7
 def torch_liveness(model,             # nn.Module
-                   shape=(N_FRAMES, N_CHANNELS), # of one input
+                   shape=None,        # of one input; default `model.shape`, or 49 × 40
                    batch=1,
                    bytes_per_value=4  # 1: as int8
                   )->Liveness:
@@ -192,3 +192,41 @@ def tflm_arena(model # path or bytes of a .tflite
     sizes = {name: int(n) for name, n in re.findall(r'Arena allocation (total|head|tail) (\d+) bytes', said)}
     if len(sizes) != 3: raise KwsError(f'TensorFlow Lite Micro does not run the model: {said.strip()[-200:]}')
     return TflmArena(**sizes, parts={name: int(n) for name, n in re.findall(r"'(.+?)' used (\d+) bytes", said) if int(n)})
+
+# %% ../nbs/03e_memory.ipynb #3321ee3d
+@dataclass(frozen=True)
+class ModelSize:
+    "What a model takes, without the program that runs it."
+    name: str
+    operations: Operations
+    flash: int       # bytes of the file, or of int8 weights and int32 biases
+    flash_parts: dict # -> bytes; they sum to `flash`
+    alive: Liveness  # of the activations
+
+    @property
+    def ram(self)->int: # bytes
+        "The most that is alive at once."
+        return self.alive.peak
+
+def measure_size(model,     # path or bytes of a .tflite, or nn.Module
+                 name=None, # default: the file's, or the class's
+                 shape=None # of one input of an nn.Module
+                )->ModelSize:
+    "Count a model."
+    if isinstance(model, str | Path | bytes):
+        graph = read_tflite(model)
+        parts = file_parts(model)
+        return ModelSize(name or ('model' if isinstance(model, bytes) else str(model)), count_tflite(graph), sum(parts.values()), parts, tflite_liveness(graph))
+    sizes = [(p.numel(), p.ndim > 1) for p in model.parameters()]
+    parts = {'weights, a byte each': sum(n for n, matrix in sizes if matrix), 'biases, four bytes each': 4*sum(n for n, matrix in sizes if not matrix)}
+    return ModelSize(name or type(model).__name__, count_operations(model, shape), sum(parts.values()), parts, torch_liveness(model, shape, bytes_per_value=1))
+
+# %% ../nbs/03e_memory.ipynb #1d17288d
+def size_lines(size:ModelSize, fit:Fit)->list: # of text
+    "The report of `kws-nb size`."
+    o, live = size.operations, size.alive
+    steps = Table(('step', 'bytes alive'), tuple(zip(live.steps, live.live)))
+    flash = Table(('flash', 'bytes'), (*size.flash_parts.items(), ('sum', size.flash)))
+    lines = [f'{size.name}: {o.parameters:,} parameters, {o.macs:,} MACs, {o.flops:,} FLOPs', '', str(o.table()), '', str(flash), '', str(steps), f'peak {size.ram:,} bytes, at {live.peak_step}', '']
+    if o.uncounted: lines.append(f'not counted, for want of a rule: {", ".join(o.uncounted)}; MACs and FLOPs are at least what is said')
+    return [*lines, f'the model alone on {fit}']
