@@ -7,7 +7,7 @@ __all__ = ['BLOCK_SECONDS', 'Latency', 'latency_table', 'time_calls', 'torch_eng
            'micro_engine', 'core_engine', 'probabilities', 'build_engines', 'time_engines', 'plot_latencies',
            'first_calls', 'time_cuda', 'Roof', 'LayerRate', 'host_roofs', 'time_layers', 'plot_roofline']
 
-# %% ../nbs/03b_latency.ipynb #d2df5593
+# %% ../nbs/03b_latency.ipynb #218ff4b3
 import json, math, os, subprocess, sys, time
 import numpy as np
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from .core import *
 from .size import Table, count_operations
 
-# %% ../nbs/03b_latency.ipynb #f5bcb476
+# %% ../nbs/03b_latency.ipynb #e1a92226
 @dataclass(frozen=True)
 class Latency:
     "How long calls took, or why there are no times."
@@ -47,7 +47,7 @@ class Latency:
         return f'{about}median {1000*self.median:8.4f} ms  IQR {1000*self.iqr:7.4f} ms  ({len(self.times):4} blocks of {self.block:,})'
     __repr__ = __str__
 
-# %% ../nbs/03b_latency.ipynb #b17d41ea
+# %% ../nbs/03b_latency.ipynb #f15b6e10
 def latency_table(rows:list # of `Latency`
                  )->Table:
     "Median, interquartile range and fastest block of each, in ms for one call."
@@ -55,7 +55,7 @@ def latency_table(rows:list # of `Latency`
     def cells(row): return (ms(row.median), ms(row.iqr), ms(min(row.times)), f'{len(row.times):,} × {row.block:,}') if row.times else (f'not available: {row.reason}', '', '', '')
     return Table(('engine', 'batch', 'threads', 'median (ms)', 'IQR (ms)', 'fastest (ms)', 'blocks × calls'), tuple((row.name, row.batch, row.threads, *cells(row)) for row in rows))
 
-# %% ../nbs/03b_latency.ipynb #1ee6164f
+# %% ../nbs/03b_latency.ipynb #8ff846e3
 BLOCK_SECONDS = 1e-4 # the shortest block: far above the clock's own cost, far below what another process takes when it cuts in
 
 def time_calls(function,             # without arguments
@@ -82,7 +82,7 @@ def time_calls(function,             # without arguments
         total += times[-1]*block
     return Latency(name, batch, threads, tuple(times), block)
 
-# %% ../nbs/03b_latency.ipynb #46e55e5b
+# %% ../nbs/03b_latency.ipynb #adcc0dd4
 def torch_engine(model,          # gives logits
                  x,              # float32 `[n, 49, 40]`
                  compiled=False  # by torch.compile: takes seconds, and a C++ compiler
@@ -111,7 +111,7 @@ def onnx_engine(model, x, threads=1):
     session = onnxruntime.InferenceSession(buffer.getvalue(), options, providers=['CPUExecutionProvider'])
     return lambda: session.run(None, dict(features=x))[0]
 
-# %% ../nbs/03b_latency.ipynb #971fb548
+# %% ../nbs/03b_latency.ipynb #e14260d0
 @contextmanager
 def _silence(): # a native library that greets on stderr
     kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
@@ -150,7 +150,7 @@ def micro_engine(content:bytes, x): # int8 codes
         return micro.get_output(0)[0]
     return lambda: np.stack([one(x[i:i + 1]) for i in range(len(x))])
 
-# %% ../nbs/03b_latency.ipynb #d6e2d8a8
+# %% ../nbs/03b_latency.ipynb #1fc29f31
 def core_engine(sources:dict, # of `core_sources`: file name -> text
                 x             # int8 codes
                ):
@@ -176,7 +176,7 @@ def core_engine(sources:dict, # of `core_sources`: file name -> text
         return scores.copy()
     return run
 
-# %% ../nbs/03b_latency.ipynb #179381f8
+# %% ../nbs/03b_latency.ipynb #260d80dd
 def probabilities(scores # float32, or int8 codes of a TFLite softmax
                  )->np.ndarray: # float32
     "Scores as numbers from 0 to 1."
@@ -210,7 +210,7 @@ def time_engines(builders:dict, batch=1, threads=1, tolerance=.1, **kwargs)->lis
     engines, missing = build_engines(builders, threads, tolerance)
     return [time_calls(engines[name], name, batch, threads, **kwargs) if name in engines else Latency(name, batch, threads, reason=missing[name]) for name in builders]
 
-# %% ../nbs/03b_latency.ipynb #aa97ca98
+# %% ../nbs/03b_latency.ipynb #9ff4c3ac
 def plot_latencies(rows:list, # of `Latency`
                    title='One clip through TinyConv'
                   ):          # plotly Figure
@@ -225,7 +225,7 @@ def plot_latencies(rows:list, # of `Latency`
     names = list(dict.fromkeys(row.name for row in rows))
     return figure.update_layout(title=title, height=110 + 42*len(names), xaxis=dict(type='log', title='ms for one clip (median, quartiles)', dtick=1), yaxis=dict(categoryorder='array', categoryarray=names[::-1]))
 
-# %% ../nbs/03b_latency.ipynb #08206e36
+# %% ../nbs/03b_latency.ipynb #fdb60f5e
 _FIRST_CALL = """
 import json, sys, time, torch
 from torch.profiler import ProfilerActivity, profile
@@ -252,7 +252,7 @@ def first_calls(n=5 # fresh processes, one after the other
         return json.loads(done.stdout)
     return [once() for _ in range(n)]
 
-# %% ../nbs/03b_latency.ipynb #414e4632
+# %% ../nbs/03b_latency.ipynb #b9a141f7
 def time_cuda(model, # gives logits
               x,     # float32 `[n, 49, 40]`
               name='GPU', warmup=50, repeats=500
@@ -272,7 +272,7 @@ def time_cuda(model, # gives logits
     model.cpu()
     return Latency(name, len(x), 1, tuple(start.elapsed_time(end)/1000 for start, end in events))
 
-# %% ../nbs/03b_latency.ipynb #02630223
+# %% ../nbs/03b_latency.ipynb #0437f4af
 @dataclass(frozen=True)
 class Roof:
     "What a processor can do at most."
@@ -306,7 +306,7 @@ class LayerRate:
         "Reached."
         return self.macs/self.seconds
 
-# %% ../nbs/03b_latency.ipynb #30791eb6
+# %% ../nbs/03b_latency.ipynb #29322d38
 def host_roofs(**kwargs # of `time_calls`
               )->tuple: # of Roof: bytes from memory, bytes from the cache
     "Measure what one core of this machine can do: fp32 products, and bytes moved."
@@ -319,7 +319,7 @@ def host_roofs(**kwargs # of `time_calls`
         return Roof(name, best, 3*array_bytes/min(time_calls(lambda: torch.add(x, y, alpha=3, out=z), **kwargs).times))
     return roof('one core, memory', 64 << 20), roof('one core, cache', 64 << 10)
 
-# %% ../nbs/03b_latency.ipynb #2f2261cb
+# %% ../nbs/03b_latency.ipynb #d4932903
 def time_layers(model, shape=(N_FRAMES, N_CHANNELS), batch=1,
                 **kwargs # of `time_calls`
                )->list:  # of `LayerRate`
@@ -333,7 +333,7 @@ def time_layers(model, shape=(N_FRAMES, N_CHANNELS), batch=1,
         return LayerRate(f'{row.name}, batch {batch}', row.macs, moved, time_calls(run, **kwargs).median)
     return [rate(row) for row in count_operations(model, shape, batch).layers if row.macs]
 
-# %% ../nbs/03b_latency.ipynb #9c126be5
+# %% ../nbs/03b_latency.ipynb #da03ecfa
 def plot_roofline(layers:dict # Roof -> list of `LayerRate`
                  ):           # plotly Figure
     "Roofs and the layers under them, both axes logarithmic."

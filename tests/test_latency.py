@@ -11,14 +11,17 @@ from kws_nb.convert import core_sources, quantize_features, read_tflite, run_tfl
 from kws_nb.core import KwsError, models_dir
 from kws_nb.features import micro_features
 from kws_nb.latency import (
+    LayerRate,
     Roof,
     build_engines,
     core_engine,
     first_calls,
+    latency_table,
     litert_engine,
     micro_engine,
     onnx_engine,
     plot_latencies,
+    plot_roofline,
     probabilities,
     time_calls,
     time_cuda,
@@ -123,6 +126,13 @@ def test_engines_agree(model, features, int8, codes):
     assert np.abs(probabilities(expected) - eager).max() < 0.1
 
 
+def test_compiled_pytorch_agrees_or_says_why_not(model, features):
+    builders = {"eager": lambda: torch_engine(model, features[:1]), "compiled": lambda: torch_engine(model, features[:1], compiled=True)}
+    engines, missing = build_engines(builders, tolerance=1e-5)
+    assert "eager" in engines and {*engines, *missing} == {"eager", "compiled"}
+    assert all(": " in reason for reason in missing.values())
+
+
 def test_the_core_gives_fresh_arrays(int8, codes):
     "A second run must not change what the first returned."
     engine = core_engine(core_sources(int8), codes)
@@ -161,6 +171,7 @@ def test_missing_engines_are_rows_with_a_reason(model, features):
     assert [bool(row.times) for row in rows] == [False, True, False]
     assert "fast_engine" in str(rows[0]) and rows[2].reason == "RuntimeError: no compiler found"
     assert np.isnan(rows[0].median)
+    assert "not available: ImportError" in latency_table(rows)._repr_markdown_() and "nan" not in str(latency_table(rows))
     shown = [y for trace in plot_latencies(rows).data for y in trace.y]
     assert shown == ["PyTorch"], "a time was drawn that was never taken"
 
@@ -197,6 +208,8 @@ def test_roof():
     roof = Roof("x", macs_per_s=100.0, bytes_per_s=200.0)
     assert roof.attainable(0.25) == 50 and roof.attainable(0.5) == 100 and roof.attainable(9) == 100
     assert roof.in_turn(0.5) == 50 and roof.in_turn(1e9) == pytest.approx(100)
+    line, points = plot_roofline({roof: [LayerRate("fc", macs=40, bytes=20, seconds=2.0)]}).data
+    assert (points.x[0], points.y[0]) == (2, 20e-6) and max(line.y) == 100e-6
 
 
 def test_importing_loads_no_engine():
