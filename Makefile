@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test lab firmware bench docs readme export outputs check clean
+.PHONY: demo test lab firmware bench docs readme export outputs pictures check clean
 
 demo: $(INSTALLED)
 	$(BIN)/kws-nb demo
@@ -32,10 +32,15 @@ export: $(INSTALLED)
 	$(BIN)/nbdev_clean
 	$(BIN)/kws-nb headers
 
-# Figures are stored as plotly's data, for JupyterLab, and as pictures, for the rendered pages.
+# Figures are stored as plotly's data, for JupyterLab, and as pictures, for the rendered pages; widgets as their pictures.
 outputs: $(INSTALLED)
-	TQDM_DISABLE=1 PLOTLY_RENDERER=plotly_mimetype+png $(BIN)/jupyter nbconvert --to notebook --execute --inplace $(or $(NOTEBOOK),nbs/*.ipynb)
+	KWS_NB_STATIC=1 TQDM_DISABLE=1 PLOTLY_RENDERER=plotly_mimetype+png $(BIN)/jupyter nbconvert --to notebook --execute --ExecutePreprocessor.store_widget_state=False --inplace $(or $(NOTEBOOK),nbs/*.ipynb)
+	$(BIN)/python tools/shrink.py $(or $(NOTEBOOK),nbs/*.ipynb)
 	$(BIN)/nbdev_clean
+
+# Each widget, photographed in a browser.
+pictures: $(INSTALLED)
+	$(BIN)/python tools/screenshots.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

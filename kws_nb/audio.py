@@ -6,7 +6,7 @@
 __all__ = ['check_clip', 'resample', 'to_int16', 'read_clip', 'fit_length', 'normalize_peak', 'normalize_rms']
 
 # %% ../nbs/02a_audio.ipynb #5e560d69
-import struct
+import io, struct
 import numpy as np
 from pathlib import Path
 from .core import *
@@ -40,29 +40,34 @@ def to_int16(samples # float in -1..1, or int16, `[n]`
     return np.clip(np.rint(samples*32768.), -32768, 32767).astype(np.int16)
 
 # %% ../nbs/02a_audio.ipynb #b1e124f8
-def _check_whole_wav(path): # soundfile reads a WAV that was cut off as if nothing were missing
-    with path.open('rb') as file:
-        riff = file.read(12)
-        if riff[:4] != b'RIFF' or riff[8:] != b'WAVE': return
-        while len(header := file.read(8)) == 8:
-            name, size = struct.unpack('<4sI', header)
-            left = path.stat().st_size - file.tell()
-            if name == b'data' and left < size < 0x7FFF_F000: # more: a stream whose length was not known
-                raise KwsError(f'{path} is cut off: {left:,} of {size:,} bytes of sound are there. Copy or record it again')
-            file.seek(size + size % 2, 1)
+def _check_whole_wav(file, name): # soundfile reads a WAV that was cut off as if nothing were missing
+    riff, length = file.read(12), file.seek(0, 2)
+    if riff[:4] != b'RIFF' or riff[8:] != b'WAVE': return
+    file.seek(12)
+    while len(header := file.read(8)) == 8:
+        chunk, size = struct.unpack('<4sI', header)
+        left = length - file.tell()
+        if chunk == b'data' and left < size < 0x7FFF_F000: # more: a stream whose length was not known
+            raise KwsError(f'{name} is cut off: {left:,} of {size:,} bytes of sound are there. Copy or record it again')
+        file.seek(size + size % 2, 1)
 
-def read_clip(path # WAV, FLAC, OGG, MP3: what soundfile reads
-             )->np.ndarray: # float32 `[n]`, mono, 16 kHz, -1..1
+def read_clip(path,          # WAV, FLAC, OGG, MP3: what soundfile reads; or the bytes of such a file
+              name='the file' # of bytes, for messages
+             )->np.ndarray:  # float32 `[n]`, mono, 16 kHz, -1..1
     "Any audio file as one channel at 16 kHz."
     import soundfile as sf
-    path = Path(path)
-    if not path.is_file(): raise KwsError(f'{path}: no such file')
-    _check_whole_wav(path)
-    try: samples, rate = sf.read(path, dtype='float32', always_2d=True)
-    except (sf.LibsndfileError, RuntimeError) as error:
-        raise KwsError(f'{path}: not a readable audio file ({getattr(error, "error_string", error)}). Expected WAV, FLAC, OGG or MP3') from None
-    return resample(check_clip(samples.mean(axis=1), str(path)), rate)
+    if not isinstance(path, bytes):
+        path = name = Path(path)
+        if not path.is_file(): raise KwsError(f'{path}: no such file')
+    with io.BytesIO(path) if isinstance(path, bytes) else path.open('rb') as file:
+        _check_whole_wav(file, name)
+        file.seek(0)
+        try: samples, rate = sf.read(file, dtype='float32', always_2d=True)
+        except (sf.LibsndfileError, RuntimeError, TypeError) as error: # TypeError: raw samples, whose rate nobody knows
+            raise KwsError(f'{name}: not a readable audio file ({getattr(error, "error_string", error)}). Expected WAV, FLAC, OGG or MP3') from None
+    return resample(check_clip(samples.mean(axis=1), str(name)), rate)
 
+# %% ../nbs/02a_audio.ipynb #f5b1c39f
 def fit_length(samples,         # `[n]`, any type
                n=CLIP_SAMPLES   # wanted
               )->np.ndarray:    # `[n]`, same type

@@ -31,7 +31,7 @@ def download():
 @app.command()
 def headers():
     "Generate the C headers and tables again after a change to the notebooks."
-    from kws_nb.features import write_frontend_sources
+    from kws_nb.tables import write_frontend_sources
     write_frontend_sources()
 
 @app.command()

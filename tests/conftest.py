@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 root = Path(__file__).resolve().parent.parent
-PACKAGES = {"chromium": "chromium", "arm-none-eabi-gcc": "gcc-arm-none-eabi", "qemu-system-arm": "qemu-system-arm"}
+sys.path.insert(0, str(root / "tools"))
+PACKAGES = {"chromium": "chromium", "node": "nodejs", "arm-none-eabi-gcc": "gcc-arm-none-eabi", "qemu-system-arm": "qemu-system-arm"}
 left_out = {}
 
 
@@ -44,6 +46,20 @@ def reference():
     from kws_nb.board import reference_model
 
     return reference_model()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    "JupyterLab, and the folder whose notebooks it shows."
+    from jupyterlab import jupyterlab
+
+    folder = tmp_path_factory.mktemp("lab")
+    for name in ("settings.ini", "kws_nb/__init__.py"):  # enough for a notebook's export cell
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(root / name, folder / name)
+    (folder / "nbs").mkdir()
+    with jupyterlab(folder / "nbs") as url:
+        yield url, folder / "nbs"
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ import pytest
 from conftest import extreme_clips
 
 from kws_nb.core import FEATURE_SCALE, KwsError, c_core, firmware_dir
-from kws_nb.features import frontend_integers, frontend_sources, micro_features
+from kws_nb.features import frontend_integers, micro_features
+from kws_nb.tables import frontend_sources
 
 
 @pytest.fixture(scope="module")

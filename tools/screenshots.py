@@ -1,0 +1,47 @@
+"""The widgets' pictures, for pages that have no kernel: each widget is used in a browser, then photographed.
+
+python tools/screenshots.py            all of them
+python tools/screenshots.py recorder   this one
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from jupyterlab import chromium, fake_microphone, jupyterlab, run_notebook, write_notebook
+from shrink import shrink
+
+root = Path(__file__).resolve().parent.parent
+
+
+def recorder(folder, url):
+    "After a word was recorded and saved."
+    write_notebook(folder / "recorder.ipynb", "from kws_nb.recorder import Recorder", "Recorder(label='yes', countdown=0, root='recordings')")
+    with chromium(*fake_microphone(root / "data/clips/yes.wav"), permissions=["microphone"], viewport={"width": 900, "height": 1000}) as page:
+        run_notebook(page, url, "recorder.ipynb")
+        page.click(".kws-record")
+        page.get_by_text("Recorded: 1.00 s").wait_for()
+        page.click(".kws-save")
+        page.wait_for_selector(".kws-list li")
+        page.mouse.move(0, 0)
+        page.evaluate("document.activeElement.blur()")
+        page.locator(".kws-recorder").screenshot(path=root / "kws_nb/static/recorder.png")
+
+
+def explorer(folder, url):
+    "The synthetic yes, with the settings of the front end."
+    write_notebook(folder / "explorer.ipynb", "from kws_nb.explorer import SpectrogramExplorer", "explorer = SpectrogramExplorer()\nexplorer.clip.value = 'synthetic: yes'\nexplorer")
+    with chromium(viewport={"width": 1280, "height": 1100}) as page:
+        run_notebook(page, url, "explorer.ipynb")
+        page.wait_for_selector(".js-plotly-plot .hm")
+        page.wait_for_timeout(2000)  # the notebook scrolls to its end
+        picture = page.locator(".widget-hbox:has(.js-plotly-plot)").first.screenshot()
+        (root / "kws_nb/static/explorer.png").write_bytes(shrink(picture))
+
+
+WIDGETS = {"recorder": recorder, "explorer": explorer}
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder, jupyterlab(folder) as url:
+        for name in sys.argv[1:] or WIDGETS:
+            WIDGETS[name](Path(folder), url)
