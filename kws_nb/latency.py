@@ -8,7 +8,7 @@ __all__ = ['BLOCK_SECONDS', 'Latency', 'latency_table', 'time_calls', 'torch_eng
            'first_calls', 'time_cuda', 'Roof', 'LayerRate', 'host_roofs', 'time_layers', 'plot_roofline']
 
 # %% ../nbs/03b_latency.ipynb #218ff4b3
-import json, math, os, subprocess, sys, time
+import json, math, os, re, subprocess, sys, time
 import numpy as np
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ def time_calls(function,             # without arguments
     "Time a function."
     import torch
     from torch.utils.benchmark import Timer
-    if warmup < 0 or seconds <= 0: raise KwsError(f'warmup={warmup} and seconds={seconds}: expected 0 or more calls, and a time above 0')
+    if warmup < 0 or seconds <= 0 or threads < 1: raise KwsError(f'warmup={warmup}, seconds={seconds}, threads={threads}: expected 0 or more calls, a time above 0, and a thread')
     clock = Timer('function()', globals=dict(function=function), num_threads=threads, timer=timer)
     before, times, total = torch.get_num_threads(), [], 0.
     try:
@@ -156,6 +156,9 @@ def core_engine(sources:dict, # of `core_sources`: file name -> text
                ):
     "The C core on this machine."
     from cffi import FFI
+    header = sources['kws_model.h']
+    inputs, outputs, words = (int(re.search(pattern, header)[1]) for pattern in (r'INPUT_BYTES (\d+)', r'OUTPUT_BYTES (\d+)', r'words\[.* : (\d+)\]'))
+    if x.dtype != np.int8 or x.size != len(x)*inputs: raise KwsError(f'The model takes int8 codes, {inputs} for a clip; got {x.dtype} {list(x.shape)}. Use `quantize_features`')
     core, compiler = firmware_dir()/'kws/src', host_compiler()
     units = [core/name for name in CORE_SOURCES if '_s8' in name]
     library = build_dir()/f'latency/model-{sources_hash([*core.glob("*.[ch]")], sources, compiler)}.so'
@@ -167,12 +170,10 @@ def core_engine(sources:dict, # of `core_sources`: file name -> text
             if done.returncode: raise KwsError(f'The model does not compile for this machine:\n{done.stderr.strip()}')
     ffi = FFI()
     ffi.cdef('void kws_model_invoke(const int8_t* input, int8_t* scores, void* workspace);')
-    lib, x = ffi.dlopen(str(library)), np.ascontiguousarray(x, np.int8)
-    scores, workspace = np.empty((len(x), len(LABELS)), np.int8), np.empty(1 << 16, np.uint32)
+    lib, x, scores, workspace = ffi.dlopen(str(library)), np.ascontiguousarray(x), np.empty((len(x), outputs), np.int8), ffi.new('uint32_t[]', words)
     pairs = [(ffi.from_buffer('int8_t[]', clip), ffi.from_buffer('int8_t[]', row)) for clip, row in zip(x, scores)]
-    memory = ffi.from_buffer(workspace)
     def run():
-        for clip, row in pairs: lib.kws_model_invoke(clip, row, memory)
+        for clip, row in pairs: lib.kws_model_invoke(clip, row, workspace)
         return scores.copy()
     return run
 

@@ -107,7 +107,7 @@ def test_threads_are_set_and_given_back():
     assert torch.get_num_threads() == before
 
 
-@pytest.mark.parametrize("wrong", [dict(seconds=0), dict(seconds=-1), dict(warmup=-1)])
+@pytest.mark.parametrize("wrong", [dict(seconds=0), dict(seconds=-1), dict(warmup=-1), dict(threads=0)])
 def test_senseless_settings_are_refused(wrong):
     with pytest.raises(KwsError, match="expected 0 or more calls"):
         time_calls(int, **wrong)
@@ -145,6 +145,14 @@ def test_a_model_that_does_not_compile_is_named(int8, codes):
     sources = core_sources(int8) | {"kws_model.c": "no C at all"}
     with pytest.raises(KwsError, match="does not compile"):
         core_engine(sources, codes)
+
+
+def test_the_core_refuses_what_it_cannot_read(int8, codes, features):
+    "C would read past the end of a short clip, and floats would wrap."
+    sources = core_sources(int8)
+    for x in (features, codes[:, :48], codes.astype(np.int16)):
+        with pytest.raises(KwsError, match="1960 for a clip"):
+            core_engine(sources, x)
 
 
 def test_other_scores_are_not_timed(model, features):
