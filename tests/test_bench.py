@@ -22,6 +22,7 @@ def test_budget(toolchain):
 def test_bench_prints_and_writes(capsys):
     result = run_bench()
     assert json.loads((root / "build/bench.json").read_text()) == result
-    assert set(GOALS) | {"compiler"} <= set(result)
+    assert set(GOALS) | {"compiler", "latency"} <= set(result)
+    assert len(result["latency"]) == 4 and all(ms > 0 for ms in result["latency"].values()), result["latency"]
     shown = capsys.readouterr().out
     assert all(f"{result[key]:,}" in shown and anchor in shown for key, (_, _, _, anchor) in GOALS.items())
