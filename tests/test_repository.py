@@ -61,6 +61,13 @@ def test_readme_is_the_index_notebook():
     assert (root / "README.md").read_text() == readme_text(), "README.md is stale: run make readme"
 
 
+def test_readme_says_how_to_start():
+    "The commands that a new user needs, and every command of kws-nb that works on a user's own files."
+    readme = (root / "README.md").read_text()
+    for command in ("git clone", "make demo", "make test", "make lab", "make bench", "KWS_NB_DATA", *(f"kws-nb {c}" for c in "download classify size verify profile serve arduino".split())):
+        assert command in readme, f"README.md does not mention {command}"
+
+
 def test_versions_are_exact():
     lines = [line for line in (root / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[^=<>~ ]+", line) for line in lines)
