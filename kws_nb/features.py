@@ -192,7 +192,8 @@ def log_table()->np.ndarray: # `[129]`, Q16
 
 # %% ../nbs/02_preprocessing.ipynb #55a433b0
 def frontend_integers(clips,      # int16 `[n, samples]`
-                      step_ms=20  # 1..30
+                      step_ms=20, # 1..30
+                      threads=None # default: one for each core
                      )->np.ndarray: # uint16 `[n, frames, 40]`
     "The micro front end's integers, each clip from a fresh state."
     clips = np.asarray(clips)
@@ -203,16 +204,19 @@ def frontend_integers(clips,      # int16 `[n, samples]`
     if clips.shape[1] < WINDOW_SAMPLES: raise KwsError(f'A clip of {clips.shape[1]} samples is shorter than one window of {WINDOW_SAMPLES}; pad it with kws_nb.audio.fit_length')
     clips = np.ascontiguousarray(clips)
     out = np.empty((len(clips), 1 + (clips.shape[1] - WINDOW_SAMPLES)//step, N_CHANNELS), np.uint16)
-    ffi, lib = c_core()
-    status = lib.kws_host_features(ffi.from_buffer('int16_t[]', clips), *clips.shape, step, ffi.from_buffer('uint16_t[]', out))
-    assert status == 0, f'kws_host_features answered {status}'
+    lib = c_core()[1]
+    def compute(first, end):
+        status = lib.kws_host_features(as_pointer(clips[first:end]), end - first, clips.shape[1], step, as_pointer(out[first:end]))
+        assert status == 0, f'kws_host_features answered {status}'
+    share_out(compute, len(clips), threads)
     return out
 
 def micro_features(clips,      # int16 `[n, 16000]` or `[16000]`
-                   step_ms=20  # distance of two windows
+                   step_ms=20, # distance of two windows
+                   threads=None # default: one for each core
                   )->np.ndarray: # float32 `[n, 49, 40]` or `[49, 40]`, 0…~26
     "What the network sees: the front end's integers times 10/256."
     clips = np.asarray(clips)
-    integers = frontend_integers(clips[None] if clips.ndim == 1 else clips, step_ms)
-    features = integers.astype(np.float32)*np.float32(FEATURE_SCALE)
+    integers = frontend_integers(clips[None] if clips.ndim == 1 else clips, step_ms, threads)
+    features = np.multiply(integers, np.float32(FEATURE_SCALE), dtype=np.float32)
     return features[0] if clips.ndim == 1 else features

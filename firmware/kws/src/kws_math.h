@@ -3,12 +3,15 @@
 #define KWS_MATH_H_
 
 #include <stdint.h>
+#if defined(__x86_64__) || defined(__aarch64__)
+#include <math.h>
+#endif
 
 // How many bits x needs: 0 for 0, 1 for 1, 2 for 2 and 3, ... 32.
 static inline int kws_bit_length32(uint32_t x) { return x ? 32 - __builtin_clz(x) : 0; }
 
-// The square root, rounded to the nearest integer but never above 2^32 - 1.
-static inline uint32_t kws_sqrt64(uint64_t x) {
+// The square root, rounded to the nearest integer but never above 2^32 - 1; digit by digit.
+static inline uint32_t kws_sqrt64_digits(uint64_t x) {
   uint64_t root = 0;
   uint64_t bit = (uint64_t)1 << 62;
   while (bit > x) bit >>= 2;
@@ -22,6 +25,20 @@ static inline uint32_t kws_sqrt64(uint64_t x) {
   }
   // One exception is inherited: a root of 0xFFFF from a number of 32 bits is not rounded up.
   return (uint32_t)(x > root && root != 0xFFFF && root != 0xFFFFFFFFu ? root + 1 : root);
+}
+
+// The same: at once where the machine takes roots of doubles. 53 bits leave that root whole or, where it was rounded up
+// to a whole number, one too large.
+static inline uint32_t kws_sqrt64(uint64_t x) {
+#if defined(__x86_64__) || defined(__aarch64__)
+  int64_t root = (int64_t)sqrt((double)x);
+  if (root > 0xFFFFFFFF) root = 0xFFFFFFFF;
+  int64_t rest = (int64_t)(x - (uint64_t)root * (uint64_t)root);
+  if (rest < 0) rest += 2 * root-- - 1;
+  return (uint32_t)(root + (rest > root && root != 0xFFFF && root != 0xFFFFFFFF));
+#else
+  return kws_sqrt64_digits(x);
+#endif
 }
 
 // --- fixed point, as gemmlowp and TFLite define it (https://github.com/google/gemmlowp) ------------------------------
