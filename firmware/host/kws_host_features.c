@@ -1,5 +1,5 @@
 // The front end over a batch: frames side by side as vector registers hold them, whichever clips they come from.
-#define KWS_LANES 16
+#define KWS_LANES 32
 
 #include "kws_channels.h"
 #include "kws_host.h"
