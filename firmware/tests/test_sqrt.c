@@ -28,6 +28,7 @@ int main(void) {
     state = state * 6364136223846793005u + 1442695040888963407u;
     check(state >> (i % 64));
     check_near(state >> (32 + i % 32));
+    check_near(state >> (38 + i % 8));
   }
   return failures;
 }

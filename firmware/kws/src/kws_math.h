@@ -27,18 +27,16 @@ static inline uint32_t kws_sqrt64_digits(uint64_t x) {
   return (uint32_t)(x > root && root != 0xFFFF && root != 0xFFFFFFFFu ? root + 1 : root);
 }
 
-// The same: at once where the machine takes roots of doubles. 53 bits leave that root whole or, where it was rounded up
-// to a whole number, one too large.
+// The same, at once where the machine takes roots of doubles: below 2^52 a double holds x, and rounding to 53 bits lifts
+// no root to the next whole number.
 static inline uint32_t kws_sqrt64(uint64_t x) {
 #if defined(__x86_64__) || defined(__aarch64__)
-  int64_t root = (int64_t)sqrt((double)x);
-  if (root > 0xFFFFFFFF) root = 0xFFFFFFFF;
-  int64_t rest = (int64_t)(x - (uint64_t)root * (uint64_t)root);
-  if (rest < 0) rest += 2 * root-- - 1;
-  return (uint32_t)(root + (rest > root && root != 0xFFFF && root != 0xFFFFFFFF));
-#else
-  return kws_sqrt64_digits(x);
+  if (x >> 52 == 0) {
+    const uint32_t root = (uint32_t)(int64_t)sqrt((double)(int64_t)x);
+    return root + (x - (uint64_t)root * root > root && root != 0xFFFF);
+  }
 #endif
+  return kws_sqrt64_digits(x);
 }
 
 // --- fixed point, as gemmlowp and TFLite define it (https://github.com/google/gemmlowp) ------------------------------
