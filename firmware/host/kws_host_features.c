@@ -16,10 +16,10 @@ static void compute_features(const int16_t* clips, size_t n_clips, size_t n_samp
       const size_t frame = first + lane < n_frames ? first + lane : n_frames - 1;  // lanes left over repeat the last
       windows[lane] = clips + frame / clip_frames * n_samples + frame % clip_frames * step_samples;
     }
-    uint32_t (*const channels)[KWS_CHANNELS] = kws_mel_channels_plain(windows, &scratch);
+    kws_mel_channels_plain(windows, &scratch);
     for (size_t lane = 0; lane < KWS_LANES && first + lane < n_frames; ++lane) {
       if ((first + lane) % clip_frames == 0) memset(noise_estimate, 0, sizeof noise_estimate);
-      kws_channel_features(noise_estimate, channels[lane], features + (first + lane) * KWS_CHANNELS);
+      kws_channel_features(noise_estimate, scratch.spectrum.channels[lane], features + (first + lane) * KWS_CHANNELS);
     }
   }
 }

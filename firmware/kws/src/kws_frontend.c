@@ -14,7 +14,8 @@ static void compute_frame(kws_frontend* f, uint16_t* features) {
   uint32_t* const channels = kws_mel_channels_dsp(f->window, &f->scratch);
 #else
   const int16_t* const window = f->window;
-  uint32_t* const channels = kws_mel_channels_plain(&window, &f->scratch)[0];
+  kws_mel_channels_plain(&window, &f->scratch);
+  uint32_t* const channels = f->scratch.spectrum.channels[0];
 #endif
   kws_channel_features(f->noise_estimate, channels, features);
 }

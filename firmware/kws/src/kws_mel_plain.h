@@ -35,7 +35,8 @@ static inline uint32_t bin_energy(int32_t re, int32_t im) { return (uint32_t)(re
 // Triangular filters, each as wide as two bands of bins: channel i rises in band i and falls in band i + 1, so one pass
 // over the bins fills the channel that falls and begins the one that rises. The square root undoes the squaring, and the
 // right shift the left shift of window_and_scale.
-static void mel_filter_bank(const kws_lanes16* bins, const int shift[KWS_LANES], uint32_t energy[KWS_LANES][KWS_CHANNELS]) {
+static void mel_filter_bank(const kws_lanes16* bins, const int shift[KWS_LANES],
+                            uint32_t energy[KWS_LANES][KWS_CHANNELS]) {
   const uint16_t* rising_weight = kws_filter_rising;
   const uint16_t* falling_weight = kws_filter_falling;
   uint64_t rising[KWS_LANES] = {0}, falling[KWS_LANES];
@@ -54,14 +55,14 @@ static void mel_filter_bank(const kws_lanes16* bins, const int shift[KWS_LANES],
   }
 }
 
-// The mel channels of each frame, before the noise reduction, somewhere in the scratch. windows: KWS_WINDOW_SAMPLES each.
-static uint32_t (*kws_mel_channels_plain(const int16_t* const windows[KWS_LANES],
-                                         kws_frontend_scratch* scratch))[KWS_CHANNELS] {
+// Leaves the mel channels of each frame, before the noise reduction, in scratch->spectrum.channels. windows:
+// KWS_WINDOW_SAMPLES each.
+static void kws_mel_channels_plain(const int16_t* const windows[KWS_LANES], kws_frontend_scratch* scratch) {
   int shift[KWS_LANES];
-  for (int lane = 0; lane < KWS_LANES; ++lane) shift[lane] = window_and_scale(windows[lane], scratch->samples.samples[lane]);
+  for (int lane = 0; lane < KWS_LANES; ++lane)
+    shift[lane] = window_and_scale(windows[lane], scratch->samples.samples[lane]);
   fft_real(scratch->samples.pairs, scratch->spectrum.points, scratch->samples.bins);
   mel_filter_bank(scratch->samples.bins, shift, scratch->spectrum.channels);
-  return scratch->spectrum.channels;
 }
 
 #endif
