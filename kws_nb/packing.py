@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REQUANTIZE_SHIFT', 'FIELD_BITS', 'KERNEL_ROWS', 'KERNEL_COLUMNS', 'requantize', 'single_rounding',
-           'pack_pairs_filter', 'pack_dot4', 'pack_taps', 'plan_memory']
+           'pack_pairs_filter', 'pack_dot4', 'pack_taps']
 
 # %% ../nbs/05c_packing.ipynb #5151875d
 import numpy as np
@@ -109,18 +109,3 @@ def pack_taps(weights # int `[taps, channels]`, channels a multiple of 4
     w = np.pad(np.asarray(weights, np.int64), ((0, len(weights) % 2), (0, 0)))
     words = (w[0::2] & 0xFFFF) + ((w[1::2] & 0xFFFF) << 16)
     return words.reshape(len(words), -1, 4).transpose(1, 0, 2).astype(np.uint32)
-
-# %% ../nbs/05c_packing.ipynb #361ae24e
-def plan_memory(buffers # (bytes, first step, last step) of each
-               )->tuple: # places, total bytes
-    "Places for buffers so that no two alive at the same step overlap; multiples of 4."
-    places = {}
-    for i in sorted(range(len(buffers)), key=lambda i: -buffers[i][0]):
-        size, first, last = buffers[i]
-        taken = sorted((places[j], places[j] + buffers[j][0]) for j in places if buffers[j][1] <= last and first <= buffers[j][2])
-        place = 0
-        for start, end in taken:
-            if place + size <= start: break
-            place = max(place, -(-end//4)*4)
-        places[i] = place
-    return [places[i] for i in range(len(buffers))], max([places[i] + buffers[i][0] for i in places], default=0)

@@ -6,7 +6,7 @@ import pytest
 from kws_nb.board import build_firmware
 from kws_nb.convert import core_layers, fast_layers, quantize_features, read_tflite, run_tflite
 from kws_nb.features import micro_features
-from kws_nb.packing import pack_dot4, pack_pairs_filter, plan_memory, requantize, single_rounding
+from kws_nb.packing import pack_dot4, pack_pairs_filter, requantize, single_rounding
 from kws_nb.size import image_size
 from kws_nb.verify import RawBoard, verification_inputs
 
@@ -132,17 +132,6 @@ def test_packed_dot_products(rng):
                     low = (pair + 128 & 0xFF) - 128
                     total += q * pair + (256 * p + 127 - q) * low
             assert total == 256 * (w @ x)
-
-
-def test_memory_plan_never_overlaps(rng):
-    for _ in range(50):
-        buffers = [(int(rng.integers(1, 500)), int(first), int(first + rng.integers(0, 3))) for first in rng.integers(0, 8, 10)]
-        places, total = plan_memory(buffers)
-        for i, (size, first, last) in enumerate(buffers):
-            assert places[i] % 4 == 0 and places[i] + size <= total
-            for j in range(i):
-                other, start, end = buffers[j]
-                assert last < start or end < first or places[i] + size <= places[j] or places[j] + other <= places[i]
 
 
 def test_nearly_every_filter_fits_the_fast_convolution(rng):

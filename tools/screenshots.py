@@ -39,7 +39,18 @@ def explorer(folder, url):
         (root / "kws_nb/static/explorer.png").write_bytes(shrink(picture))
 
 
-WIDGETS = {"recorder": recorder, "explorer": explorer}
+def size_explorer(folder, url):
+    "The report's shape."
+    write_notebook(folder / "size_explorer.ipynb", "from kws_nb.size_explorer import SizeExplorer", "SizeExplorer()")
+    with chromium(viewport={"width": 900, "height": 900}) as page:
+        run_notebook(page, url, "size_explorer.ipynb")
+        page.get_by_text("16,652 parameters").wait_for()
+        page.wait_for_timeout(1000)
+        picture = page.locator(".widget-vbox").first.screenshot()
+        (root / "kws_nb/static/size_explorer.png").write_bytes(shrink(picture))
+
+
+WIDGETS = {"recorder": recorder, "explorer": explorer, "size_explorer": size_explorer}
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder, jupyterlab(folder) as url:
