@@ -61,6 +61,7 @@ class Data:
     validation: Part
     testing: Part
     noise: list         # int16 `[samples]` each, of the training part
+    more: Part|None = None # training clips of other words that the composition leaves out
     def __repr__(self): return f'{self.name}: {len(self.training):,} training, {len(self.validation):,} validation, {len(self.testing):,} test clips'
 
 # %% ../nbs/04a_data.ipynb #0f7644ed
@@ -114,6 +115,8 @@ def compose(keyword_clips, keyword_words, # int16 `[n, 16000]`, `[n]`
     return Part(clips, np.array(labels), words)
 
 # %% ../nbs/04a_data.ipynb #73a1cf1b
+_MORE = 4 # other words: kept for training, as a multiple of what the composition takes
+
 def _read_all(paths, about):
     return np.stack([fit_length(to_int16(read_clip(path))) for path in progress_bar(paths, about, show=len(paths) >= 200, leave=False)])
 
@@ -130,18 +133,20 @@ def read_speech_commands(root,    # the tree
     noise = [to_int16(read_clip(path)) for path in sorted((root/_BACKGROUND).glob('*.*')) if path.suffix in ('.wav', '.flac')]
     noise = [n for n in noise if len(n) >= 10*CLIP_SAMPLES]
     if not noise: raise KwsError(f'{root/_BACKGROUND} holds no noise recording of at least 10 s; it belongs to the data set')
-    noise, parts = _noise_parts(noise), {}
+    noise, parts, more = _noise_parts(noise), {}, None
     for split, words in found.items():
         rng = _stable_rng(seed, split)
         keywords = [path for word in KEYWORDS for path in words[word]]
         others = [path for word, paths in words.items() if word not in KEYWORDS for path in paths]
         n = composition(len(keywords))['_unknown_']
         if len(others) < n: raise KwsError(f'{root} has {len(others)} {split} clips of other words; the composition needs {n}')
-        others = [others[i] for i in rng.permutation(len(others))[:n]]
+        others = [others[i] for i in rng.permutation(len(others))]
+        others, left = others[:n], others[n:_MORE*n] if split == 'training' else []
         clips = _read_all(keywords + others, f'{split} clips')
         parts[split] = compose(clips[:len(keywords)], [p.parent.name for p in keywords], clips[len(keywords):], [p.parent.name for p in others], noise[split], rng)
+        if left: more = Part(_read_all(left, 'more clips'), np.ones(len(left), int), [p.parent.name for p in left])
     full = len(parts['training']) == composition(6358)['total']
-    return Data(f'Speech Commands, {"full set" if full else "development subset"}', **parts, noise=noise['training'])
+    return Data(f'Speech Commands, {"full set" if full else "development subset"}', **parts, noise=noise['training'], more=more)
 
 # %% ../nbs/04a_data.ipynb #fef403dd
 OTHER_WORDS = tuple('''backward bed bird cat dog down eight five follow forward four go happy house learn left marvin nine off on
