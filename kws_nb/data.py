@@ -297,10 +297,13 @@ def _synthesize(split, takes, words, recorded): # recorded: paths
 # %% ../nbs/04a_data.ipynb #806e331e
 _TAKES = dict(training=20, validation=10, testing=20) # of each keyword by each voice
 
-def _cached_part(split, takes, words, recorded): # spoken once, then read from data/cache
+def _cache_path(split, takes, words, recorded):
     other = () if words == KEYWORDS else (words, [(path.parent.name, path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in recorded])
     key = hashlib.sha256(repr((1, split, takes, synthetic_voices()[split], OTHER_WORDS, *other)).encode()).hexdigest()[:12]
-    path = data_dir()/f'cache/synthetic-{split}-{key}.npz'
+    return data_dir()/f'cache/synthetic-{split}-{key}.npz'
+
+def _cached_part(split, takes, words, recorded): # spoken once, then read from data/cache
+    path = _cache_path(split, takes, words, recorded)
     if path.is_file():
         try:
             with np.load(path, allow_pickle=False) as saved: return Part(saved['clips'], saved['labels'], saved['words'].tolist())
