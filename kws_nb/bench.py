@@ -64,9 +64,11 @@ def bench_lines(result:dict)->list:
 def run_bench()->dict:
     "Measure with clang, and with Arm's gcc where it is installed; print the table and write build/bench.json."
     import shutil
+    from kws_nb.training_bench import training_bench, training_bench_lines
     result = bench()
     if shutil.which('arm-none-eabi-gcc'): result['gcc'] = bench('gcc')
     result['latency'] = host_latencies()
-    print('\n'.join([*bench_lines(result), *(f'{name:36} {"ms on one host core":18} {ms:>9}' for name, ms in result['latency'].items())]))
+    result |= training_bench()
+    print('\n'.join([*bench_lines(result), *(f'{name:36} {"ms on one host core":18} {ms:>9}' for name, ms in result['latency'].items()), '', *training_bench_lines(result)]))
     write_json(build_dir()/'bench.json', result)
     return result

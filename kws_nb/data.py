@@ -12,7 +12,7 @@ __all__ = ['SPLITS', 'LEAST_CLIPS', 'OTHER_WORDS', 'split_of', 'check_lists', 'c
 import ctypes, hashlib, io, json, math, os, re, shutil, subprocess, sys, tarfile, threading, urllib.error, urllib.request
 import numpy as np
 from dataclasses import dataclass, field
-from itertools import count, product
+from itertools import accumulate, count, product
 from pathlib import Path
 from .core import *
 from .audio import *
@@ -120,18 +120,29 @@ def find_clips(root,          # of a Speech Commands tree
 def _stable_rng(*key): # the same stream for the same key, everywhere
     return np.random.default_rng(list(hashlib.sha256(repr(key).encode()).digest()))
 
-def noise_crops(noise,      # list of int16 arrays
-                n:int,      # clips wanted
-                rng         # numpy Generator
+def _join_noise(noise): # all recordings one after another, and where each begins
+    if not noise or min(map(len, noise)) < CLIP_SAMPLES: raise KwsError('Noise is cut from recordings of at least a second each; give one or more')
+    return np.concatenate(noise), [0, *accumulate(map(len, noise))]
+
+def _draw_noise(begins, rng): # where a second of it starts
+    k = rng.integers(len(begins) - 1)
+    return begins[k] + rng.integers(begins[k + 1] - begins[k] - CLIP_SAMPLES + 1)
+
+def noise_crops(noise,       # list of int16 arrays
+                n:int,       # clips wanted
+                rng,         # numpy Generator
+                threads=None # default: one for each core
                )->np.ndarray: # int16 `[n, 16000]`
     "Silence as the course makes it: a second of background noise at a random volume."
-    crops = np.empty((n, CLIP_SAMPLES), np.int16)
-    for crop in crops:
-        source = noise[rng.integers(len(noise))]
-        start = rng.integers(len(source) - CLIP_SAMPLES + 1)
-        crop[:] = np.rint(source[start:start + CLIP_SAMPLES]*rng.random())
+    (joined, begins), crops, lib = _join_noise(noise), np.empty((n, CLIP_SAMPLES), np.int16), c_core()[1]
+    starts, volumes = np.zeros(n, np.int64), np.zeros(n)
+    for i in range(n): starts[i], volumes[i] = _draw_noise(begins, rng), rng.random()
+    def compute(first, end):
+        lib.kws_host_noise(as_pointer(joined), as_pointer(starts[first:end]), as_pointer(volumes[first:end]), end - first, CLIP_SAMPLES, as_pointer(crops[first:end]))
+    share_out(compute, n, threads)
     return crops
 
+# %% ../nbs/04a_data.ipynb #762b9a1b
 def compose(keyword_clips, keyword_words, # int16 `[n, 16000]`, `[n]`
             unknown_clips, unknown_words, # at least ceil(33 %) of them
             noise, rng,
@@ -340,22 +351,24 @@ def augment(part:Part,
             rng,                  # numpy Generator
             shift_ms=100,         # largest shift, either way
             noise_share=.8,       # of the clips
-            noise_volume=.1       # largest
+            noise_volume=.1,      # largest
+            threads=None          # default: one for each core
            )->np.ndarray:         # int16 `[n, 16000]`
     "The course's augmentation: time shift and background noise; silence gets fresh noise."
-    limit, out = shift_ms*SAMPLE_RATE//1000, np.zeros_like(part.clips)
-    for clip, to, label in zip(part.clips, out, part.labels):
-        if label == 0: continue
-        shift = int(rng.integers(-limit, limit + 1))
-        mixed = np.zeros(CLIP_SAMPLES, np.float32)
-        mixed[max(0, shift):CLIP_SAMPLES + min(0, shift)] = clip[max(0, -shift):CLIP_SAMPLES - max(0, shift)]
-        if rng.random() < noise_share:
-            source = noise[rng.integers(len(noise))]
-            start = rng.integers(len(source) - CLIP_SAMPLES + 1)
-            mixed += source[start:start + CLIP_SAMPLES]*np.float32(rng.uniform(0, noise_volume))
-        to[:] = np.clip(np.rint(mixed), -32768, 32767)
-    silent = part.labels == 0
-    out[silent] = noise_crops(noise, int(silent.sum()), rng)
+    if not 0 <= shift_ms <= 1000: raise KwsError(f'shift_ms is {shift_ms}; expected 0 to 1000, the length of a clip')
+    if not 0 <= noise_volume <= 1: raise KwsError(f'noise_volume is {noise_volume}; expected 0 to 1')
+    limit, n = shift_ms*SAMPLE_RATE//1000, len(part)
+    clips, (joined, begins), lib = np.ascontiguousarray(part.clips), _join_noise(noise), c_core()[1]
+    out, silent = np.empty_like(clips), part.labels == 0
+    shifts, starts, volumes = (np.zeros(n, dtype) for dtype in (np.int32, np.int64, np.float32))
+    for i in np.flatnonzero(~silent):
+        shifts[i] = rng.integers(-limit, limit + 1)
+        if rng.random() < noise_share: starts[i], volumes[i] = _draw_noise(begins, rng), rng.uniform(0, noise_volume)
+    def compute(first, end):
+        lib.kws_host_augment(as_pointer(clips[first:end]), end - first, CLIP_SAMPLES, as_pointer(shifts[first:end]), as_pointer(joined),
+                             as_pointer(starts[first:end]), as_pointer(volumes[first:end]), as_pointer(out[first:end]))
+    share_out(compute, n, threads)
+    out[silent] = noise_crops(noise, int(silent.sum()), rng, threads)
     return out
 
 # %% ../nbs/04a_data.ipynb #986019a6

@@ -191,28 +191,37 @@ def log_table()->np.ndarray: # `[129]`, Q16
     return np.rint((np.log2(1 + x) - x)*65536).astype(int)
 
 # %% ../nbs/02_preprocessing.ipynb #55a433b0
-def frontend_integers(clips,      # int16 `[n, samples]`
-                      step_ms=20  # 1..30
-                     )->np.ndarray: # uint16 `[n, frames, 40]`
-    "The micro front end's integers, each clip from a fresh state."
+def _frontend(clips, step_ms, threads, out_type): # `out_type`: uint16 for the integers, float32 for the features
     clips = np.asarray(clips)
     if clips.dtype != np.int16: raise KwsError(f'The front end takes int16 samples, not {clips.dtype}: convert with kws_nb.audio.to_int16')
     if clips.ndim != 2: raise KwsError(f'Expected clips as [n, samples], got shape {clips.shape}')
     step = round(step_ms*SAMPLE_RATE/1000)
     if not 1 <= step <= WINDOW_SAMPLES: raise KwsError(f'step_ms is {step_ms}; expected more than 0 and at most {WINDOW_MS}')
     if clips.shape[1] < WINDOW_SAMPLES: raise KwsError(f'A clip of {clips.shape[1]} samples is shorter than one window of {WINDOW_SAMPLES}; pad it with kws_nb.audio.fit_length')
-    clips = np.ascontiguousarray(clips)
-    out = np.empty((len(clips), 1 + (clips.shape[1] - WINDOW_SAMPLES)//step, N_CHANNELS), np.uint16)
-    ffi, lib = c_core()
-    status = lib.kws_host_features(ffi.from_buffer('int16_t[]', clips), *clips.shape, step, ffi.from_buffer('uint16_t[]', out))
-    assert status == 0, f'kws_host_features answered {status}'
+    clips, lib = np.ascontiguousarray(clips), c_core()[1]
+    out = np.empty((len(clips), 1 + (clips.shape[1] - WINDOW_SAMPLES)//step, N_CHANNELS), out_type)
+    def compute(first, end):
+        some = out[first:end]
+        integers = some if out_type == np.uint16 else np.empty(some.shape, np.uint16)
+        status = lib.kws_host_features(as_pointer(clips[first:end]), end - first, clips.shape[1], step, as_pointer(integers))
+        assert status == 0, f'kws_host_features answered {status}'
+        if some is not integers: np.multiply(integers, np.float32(FEATURE_SCALE), out=some)
+    share_out(compute, len(clips), threads)
     return out
 
-def micro_features(clips,      # int16 `[n, 16000]` or `[16000]`
-                   step_ms=20  # distance of two windows
+def frontend_integers(clips,       # int16 `[n, samples]`
+                      step_ms=20,  # 1..30
+                      threads=None # default: one for each core
+                     )->np.ndarray: # uint16 `[n, frames, 40]`
+    "The micro front end's integers, each clip from a fresh state."
+    return _frontend(clips, step_ms, threads, np.uint16)
+
+# %% ../nbs/02_preprocessing.ipynb #10979e83
+def micro_features(clips,       # int16 `[n, 16000]` or `[16000]`
+                   step_ms=20,  # distance of two windows
+                   threads=None # default: one for each core
                   )->np.ndarray: # float32 `[n, 49, 40]` or `[49, 40]`, 0…~26
     "What the network sees: the front end's integers times 10/256."
     clips = np.asarray(clips)
-    integers = frontend_integers(clips[None] if clips.ndim == 1 else clips, step_ms)
-    features = integers.astype(np.float32)*np.float32(FEATURE_SCALE)
+    features = _frontend(clips[None] if clips.ndim == 1 else clips, step_ms, threads, np.float32)
     return features[0] if clips.ndim == 1 else features

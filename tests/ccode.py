@@ -10,7 +10,7 @@ from kws_nb.convert import core_sources
 from kws_nb.core import build_dir, checkout, sources_hash
 
 ROOT = checkout()
-CORE, C_TESTS = ROOT / "firmware/kws/src", ROOT / "firmware/tests"
+CORE, HOST, C_TESTS = (ROOT / "firmware" / name for name in ("kws/src", "host", "tests"))
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 
@@ -51,8 +51,8 @@ def compile_program(name, units, flags=(), cc=None):
     "Compile C files to a program of this machine, cached by all that they depend on."
     cc = cc or compiler()
     units = [Path(unit) for unit in units]
-    inputs = [*CORE.glob("*.[ch]"), *C_TESTS.glob("*.[ch]"), *model_folder().iterdir(), *units]
-    command = [cc, *WARNINGS, *SANITIZE, *flags, "-I", CORE, "-I", model_folder(), *units]
+    inputs = [*CORE.glob("*.[ch]"), *HOST.glob("*.h"), *C_TESTS.glob("*.[ch]"), *model_folder().iterdir(), *units]
+    command = [cc, *WARNINGS, *SANITIZE, *flags, "-I", CORE, "-I", HOST, "-I", model_folder(), *units, "-lm"]
     program = build_dir() / f"tests/{name}-{sources_hash(inputs, [str(part) for part in command])}"
     if not program.is_file():
         program.parent.mkdir(parents=True, exist_ok=True)

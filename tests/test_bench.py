@@ -6,6 +6,7 @@ import pytest
 from conftest import root
 
 from kws_nb.bench import GOALS, bench, run_bench
+from kws_nb.training_bench import TRAINING_GOALS
 
 REACHED = dict(inference_instructions=174_031, inference_cycles_estimated=262_442, streaming_hop_instructions=53_982, frontend_frame_instructions=20_811,
                frontend_init_instructions=271, flash_bytes=41_080, ram_bytes=15_960)  # fmt: skip
@@ -22,7 +23,8 @@ def test_budget(toolchain):
 def test_bench_prints_and_writes(capsys):
     result = run_bench()
     assert json.loads((root / "build/bench.json").read_text()) == result
-    assert set(GOALS) | {"compiler", "latency"} <= set(result)
+    assert set(GOALS) | set(TRAINING_GOALS) | {"compiler", "latency"} <= set(result)
     assert len(result["latency"]) == 4 and all(ms > 0 for ms in result["latency"].values()), result["latency"]
     shown = capsys.readouterr().out
     assert all(f"{result[key]:,}" in shown and anchor in shown for key, (_, _, _, anchor) in GOALS.items())
+    assert all(f"{result[key]}" in shown for key in TRAINING_GOALS)

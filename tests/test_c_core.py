@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 import pytest
-from ccode import C_TESTS, CORE, compile_program, core_units, has_libfuzzer, model_folder, run_program
+from ccode import C_TESTS, CORE, HOST, compile_program, core_units, has_libfuzzer, model_folder, run_program
 
 from kws_nb.audio import read_clip, to_int16
 from kws_nb.board import reference_model
@@ -21,8 +21,17 @@ CLIPS = sorted((checkout() / "data/clips").glob("*.wav"))
 def test_frontend_gives_the_golden_features(clip, tmp_path):
     samples = tmp_path / "samples"
     samples.write_bytes(to_int16(read_clip(checkout() / f"data/clips/{clip}.wav")).astype("<i2").tobytes())
-    units = [CORE / name for name in ("kws_frontend.c", "kws_fft.c", "kws_tables.c")]
+    units = [CORE / name for name in ("kws_frontend.c", "kws_tables.c")]
     run_program(compile_program("test_frontend", [C_TESTS / "test_frontend.c", *units]), samples, C_TESTS / f"golden/{clip}.features")
+
+
+def test_batches_give_what_the_stream_gives():
+    units = [*(CORE / name for name in ("kws_frontend.c", "kws_tables.c")), *(HOST / name for name in ("kws_host_features.c", "kws_host_augment.c"))]
+    run_program(compile_program("test_host", [C_TESTS / "test_host.c", *units]))
+
+
+def test_square_root_at_once_equals_digit_by_digit():
+    run_program(compile_program("test_sqrt", [C_TESTS / "test_sqrt.c"], ["-O3"]))
 
 
 def test_network_gives_the_interpreters_bytes():

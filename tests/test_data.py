@@ -141,6 +141,43 @@ def test_augmentation(data):
     assert (part.labels == 0).all() and (augment(part, data.noise, np.random.default_rng(0)) != part.clips).any()
 
 
+def naive_augment(part, noise, rng, shift_ms, noise_share, noise_volume):
+    "Clip by clip, in NumPy."
+    limit, out = shift_ms * 16, np.zeros_like(part.clips)
+    for clip, to, label in zip(part.clips, out, part.labels):
+        if label == 0:
+            continue
+        shift, mixed = int(rng.integers(-limit, limit + 1)), np.zeros(16000, np.float32)
+        mixed[max(0, shift) : 16000 + min(0, shift)] = clip[max(0, -shift) : 16000 - max(0, shift)]
+        if rng.random() < noise_share:
+            source = noise[rng.integers(len(noise))]
+            start = rng.integers(len(source) - 16000 + 1)
+            mixed += source[start : start + 16000] * np.float32(rng.uniform(0, noise_volume))
+        to[:] = np.clip(np.rint(mixed), -32768, 32767)
+    for i in np.flatnonzero(part.labels == 0):
+        source = noise[rng.integers(len(noise))]
+        start = rng.integers(len(source) - 16000 + 1)
+        out[i] = np.rint(source[start : start + 16000] * rng.random())
+    return out
+
+
+@pytest.mark.parametrize("settings", [(100, 0.8, 0.1), (1000, 1, 1), (0, 0, 0)])
+def test_augmentation_is_the_naive_one_whatever_the_threads(data, settings):
+    which = np.r_[0:100, len(data.training) - 100 : len(data.training)]
+    loud = np.random.default_rng(1).choice([-32768, -32767, -1, 0, 1, 32767], (50, 16000)).astype(np.int16)
+    part = kws_data.Part(np.concatenate([data.training.clips[which], loud]), np.r_[data.training.labels[which], np.ones(50, int)], [])
+    expected = naive_augment(part, data.noise, np.random.default_rng(5), *settings)
+    for threads in (None, 1, 2, 5):
+        np.testing.assert_array_equal(augment(part, data.noise, np.random.default_rng(5), *settings, threads=threads), expected)
+
+
+@pytest.mark.parametrize("settings, says", [(dict(shift_ms=1001), "shift_ms"), (dict(shift_ms=-1), "shift_ms"), (dict(noise_volume=2), "noise_volume"),
+                                            (dict(noise=[]), "at least a second"), (dict(noise=[np.zeros(15999, np.int16)]), "at least a second")])  # fmt: skip
+def test_augmentation_refuses(data, settings, says):
+    with pytest.raises(KwsError, match=says):
+        augment(data.training, **(dict(noise=data.noise, rng=np.random.default_rng(0)) | settings))
+
+
 # --- download --------------------------------------------------------------------------------------------------------
 
 

@@ -72,6 +72,22 @@ def test_not_contiguous_clips():
     assert micro_features(np.zeros((0, 16000), np.int16)).shape == (0, 49, 40)
 
 
+@pytest.mark.parametrize("step_ms", [20, 10, 7.5])
+def test_threads_change_nothing(data, step_ms):
+    "Whichever clips share a call, a stretch or a vector: the features are those of each clip alone."
+    clips = np.concatenate([data.testing.clips[-150:], np.stack(list(extreme_clips().values()))])
+    alone = np.concatenate([frontend_integers(clip[None], step_ms, threads=1) for clip in clips])
+    for threads in (None, 1, 2, 3, 7):
+        np.testing.assert_array_equal(frontend_integers(clips, step_ms, threads), alone)
+    np.testing.assert_array_equal(micro_features(clips, step_ms, threads=3), alone * np.float32(FEATURE_SCALE))
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5])
+def test_bad_threads(threads):
+    with pytest.raises(KwsError, match="threads"):
+        micro_features(np.zeros(16000, np.int16), threads=threads)
+
+
 @pytest.mark.parametrize(
     "clips, says",
     [

@@ -61,6 +61,13 @@ def test_readme_is_the_index_notebook():
     assert (root / "README.md").read_text() == readme_text(), "README.md is stale: run make readme"
 
 
+def test_readme_says_how_to_start():
+    "The commands that a new user needs, and every command of kws-nb that works on a user's own files."
+    readme = (root / "README.md").read_text()
+    for command in ("git clone", "make demo", "make test", "make lab", "make bench", "KWS_NB_DATA", *(f"kws-nb {c}" for c in "download classify size verify profile serve arduino".split())):
+        assert command in readme, f"README.md does not mention {command}"
+
+
 def test_versions_are_exact():
     lines = [line for line in (root / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[^=<>~ ]+", line) for line in lines)
@@ -83,7 +90,7 @@ def test_import_is_light():
 
 def test_modules_import_only_to_their_left():
     order = "core audio recorder features explorer tables data models graph size memory latency size_explorer train representations quantize".split()
-    order += "prune packing convert board protocol_emulated verify profile arduino bench live demo keywords cli".split()
+    order += "prune packing convert training_bench board protocol_emulated verify profile arduino bench live demo keywords cli".split()
     for i, name in enumerate(order):
         used = set(re.findall(r"^\s*from (?:kws_nb)?\.(\w+) import|^from kws_nb\.(\w+) import", (root / f"kws_nb/{name}.py").read_text(), re.M))
         used = {a or b for a, b in used}

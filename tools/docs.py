@@ -29,11 +29,16 @@ def readme_text():
     notebook.cells = [c for c in notebook.cells if not re.match(r"#\|\s*hide", c.source)]
     notebook.metadata["language_info"] = {"name": "python"}
     text, _ = MarkdownExporter().from_notebook_node(notebook)
-    return "<!-- Made from nbs/index.ipynb by `make readme`. -->\n\n" + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    return "<!-- Made from nbs/index.ipynb by `make readme`. -->\n\n" + re.sub(r"\n{3,}", "\n\n", text).strip().replace("](../", "](") + "\n"
 
 
 def build_site():
     folder = processed()
+    index = folder / "index.ipynb"
+    index.write_text(index.read_text().replace("](../kws_nb/static/", "](static/"))
+    (folder / "static").mkdir(exist_ok=True)
+    for picture in (root / "kws_nb/static").glob("*.png"):
+        shutil.copy(picture, folder / "static")
     if shutil.which("quarto"):
         subprocess.run(["quarto", "render", folder], check=True)
     else:

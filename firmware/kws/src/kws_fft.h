@@ -3,6 +3,7 @@
 // Every butterfly divides by its radix, so nothing overflows and the result is the DFT divided by 512. The rounding
 // (half up at bit 15, after each product) is that of KISS FFT's 16-bit build, because the front end that TensorFlow
 // trains with rounds so: https://github.com/mborgerding/kissfft
+// kws_fft_plain.h has it in plain C, kws_fft_dsp.c with packed arithmetic.
 #ifndef KWS_FFT_H_
 #define KWS_FFT_H_
 
@@ -15,8 +16,16 @@ typedef struct {
   int16_t im;
 } kws_complex16;
 
-// input: KWS_FFT_SIZE samples. work: KWS_FFT_SIZE / 2 values of scratch. bins: KWS_FFT_BINS values.
-// bins may lie where input lies: the input is no longer needed when they are written.
-void kws_fft_real(const int16_t* input, kws_complex16* work, kws_complex16* bins);
+// Plain C computes KWS_LANES frames side by side: one on a microcontroller, several on a machine whose compiler turns
+// loops over lanes into vector instructions. A file that wants several defines it before it includes anything.
+#ifndef KWS_LANES
+#define KWS_LANES 1
+#endif
+
+// One complex number of each frame.
+typedef struct {
+  int16_t re[KWS_LANES];
+  int16_t im[KWS_LANES];
+} kws_lanes16;
 
 #endif

@@ -1,4 +1,4 @@
-// kws_fft.c with packed arithmetic, and every rounding as there. The sums are those of packed int16, which wrap alike.
+// kws_fft_plain.h with packed arithmetic, every rounding as there. The sums are those of packed int16, which wrap alike.
 //
 // The points stay where they are: stage 1 joins points 64 words apart, stage 2 those 16 apart, then 4, then 1. So
 // stage 1 reads the samples in their natural order and a butterfly's twiddle depends on its block alone; only the last stage

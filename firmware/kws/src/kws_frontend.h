@@ -15,18 +15,19 @@
 #include "kws_fft.h"
 #include "kws_status.h"
 
-// One frame's scratch; nothing is carried over in it. The bins take the place of the samples they came from, and the
-// channels whichever half is free. `words` is how the packed version sees the same memory.
+// The scratch of one frame (of KWS_LANES frames); nothing is carried over in it. The bins take the place of the samples
+// they came from, and the channels whichever half is free. `words` is how the packed version sees the same memory.
 typedef struct {
   union {
-    int16_t samples[KWS_FFT_SIZE];
-    kws_complex16 bins[KWS_FFT_BINS];
+    int16_t samples[KWS_LANES][KWS_FFT_SIZE];
+    kws_complex16 pairs[KWS_LANES][KWS_FFT_SIZE / 2];
+    kws_lanes16 bins[KWS_FFT_BINS];
     uint32_t words[KWS_FFT_SIZE / 2];
   } samples;
   union {
-    kws_complex16 points[KWS_FFT_SIZE / 2];
+    kws_lanes16 points[KWS_FFT_SIZE / 2];
     uint32_t words[KWS_FFT_SIZE / 2];
-    uint32_t channels[KWS_CHANNELS];
+    uint32_t channels[KWS_LANES][KWS_CHANNELS];
   } spectrum;
 } kws_frontend_scratch;
 

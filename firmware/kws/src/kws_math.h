@@ -3,12 +3,15 @@
 #define KWS_MATH_H_
 
 #include <stdint.h>
+#if defined(__x86_64__) || defined(__aarch64__)
+#include <math.h>
+#endif
 
 // How many bits x needs: 0 for 0, 1 for 1, 2 for 2 and 3, ... 32.
 static inline int kws_bit_length32(uint32_t x) { return x ? 32 - __builtin_clz(x) : 0; }
 
-// The square root, rounded to the nearest integer but never above 2^32 - 1.
-static inline uint32_t kws_sqrt64(uint64_t x) {
+// The square root, rounded to the nearest integer but never above 2^32 - 1; digit by digit.
+static inline uint32_t kws_sqrt64_digits(uint64_t x) {
   uint64_t root = 0;
   uint64_t bit = (uint64_t)1 << 62;
   while (bit > x) bit >>= 2;
@@ -22,6 +25,18 @@ static inline uint32_t kws_sqrt64(uint64_t x) {
   }
   // One exception is inherited: a root of 0xFFFF from a number of 32 bits is not rounded up.
   return (uint32_t)(x > root && root != 0xFFFF && root != 0xFFFFFFFFu ? root + 1 : root);
+}
+
+// The same, at once where the machine takes roots of doubles: below 2^52 a double holds x, and rounding to 53 bits lifts
+// no root to the next whole number.
+static inline uint32_t kws_sqrt64(uint64_t x) {
+#if defined(__x86_64__) || defined(__aarch64__)
+  if (x >> 52 == 0) {
+    const uint32_t root = (uint32_t)(int64_t)sqrt((double)(int64_t)x);
+    return root + (x - (uint64_t)root * root > root && root != 0xFFFF);
+  }
+#endif
+  return kws_sqrt64_digits(x);
 }
 
 // --- fixed point, as gemmlowp and TFLite define it (https://github.com/google/gemmlowp) ------------------------------
