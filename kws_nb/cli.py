@@ -73,7 +73,7 @@ def classify(files: Annotated[List[Path], typer.Argument(help='Audio files: WAV,
 
 # %% ../nbs/08b_cli.ipynb #727ac80f
 def _interrupted(words, out): # how to go on
-    print(f'The epochs so far are kept. Go on with the same command and --resume: kws-nb train --words {",".join(words)}{f" --out {out}" if out else ""} --resume', file=sys.stderr)
+    print(f'Epochs that were finished are kept. Go on with the same command and --resume: kws-nb train --words {",".join(words)}{f" --out {out}" if out else ""} --resume', file=sys.stderr)
 
 @app.command()
 def train(words: Annotated[str, typer.Option(help='Keywords: of the data set, of data/recordings, or any if the data is synthetic.')] = ','.join(KEYWORDS),

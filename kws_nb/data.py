@@ -111,7 +111,7 @@ def find_clips(root,          # of a Speech Commands tree
     for folder in sorted(p for p in root.iterdir() if p.is_dir() and p.name not in _NO_WORDS and p.name[0] != '.'):
         for path in sorted(p for p in folder.iterdir() if p.suffix in ('.wav', '.flac')):
             found[split_of(path.name)].setdefault(folder.name, []).append(path)
-    if words != KEYWORDS: return _with_recordings(found, words, root)
+    if tuple(words) != KEYWORDS: return _with_recordings(found, words, root)
     for split, keyword in product(SPLITS, KEYWORDS):
         if not found[split].get(keyword): raise KwsError(f'{root} has no {split} clips of "{keyword}". Expected a Speech Commands tree with {root/keyword}/<speaker>_nohash_<n>.wav; fetch one with: kws-nb download')
     return found

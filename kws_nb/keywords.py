@@ -8,11 +8,10 @@ __all__ = ['Evaluation', 'tabulate', 'evaluate_file', 'keyword_folder', 'train_k
 # %% ../nbs/04d_keywords.ipynb #71be2a8e
 import hashlib, shutil
 import numpy as np
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
 from .core import *
-from .audio import to_int16
 from .board import Board, build_firmware
 from .convert import *
 from .data import *

@@ -256,3 +256,14 @@ def test_commands(tree, monkeypatch, capsys, tmp_path):  # noqa: F811
                             (("evaluate", out / "metrics.json"), "neither a"), (("evaluate", out / "nothing.tflite"), "no such file")):  # fmt: skip
         code, shown, said = command(monkeypatch, capsys, *arguments)
         assert code == 1 and not shown and said.startswith("Error: ") and says in said, (arguments, said)
+
+
+def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys):
+    from kws_nb import keywords
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keywords, "train_keywords", interrupted)
+    code, shown, said = command(monkeypatch, capsys, "train", "--words", "on,off")
+    assert code == 130 and not shown and "kws-nb train --words on,off --resume" in said
