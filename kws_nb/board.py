@@ -146,12 +146,13 @@ def parse_detection(line:str,      # without its line end
     except ValueError: return None
     return detected if kind == 'detected' and label in labels else None
 
-# %% ../nbs/05a_board.ipynb #04604585
-EMULATED = 'emulated://nano33ble'
-
+# %% ../nbs/05a_board.ipynb #a6e2e8e5
 def _named_labels(lines): # of the answer to name%, which has them where they are not `LABELS`
     named = [found[1] for line in lines if (found := re.fullmatch(r'm-name-dut-\[kws_nb \S+(?: (\S+))?\]', line))]
     return tuple(named[0].split(',')) if named and named[0] else LABELS if named else None
+
+# %% ../nbs/05a_board.ipynb #04604585
+EMULATED = 'emulated://nano33ble'
 
 class SerialBoard:
     "A board behind a serial port: commands and lines."

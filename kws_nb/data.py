@@ -171,6 +171,7 @@ def _and_recordings(found, words): # for the data's name
     n = sum(path.parent.parent == recordings_dir() for word in words for clips_of in found.values() for path in clips_of.get(word, ()))
     return f' and {n} recordings' if n else ''
 
+# %% ../nbs/04a_data.ipynb #0114c633
 def read_speech_commands(root,    # the tree
                          seed=0,  # which unknown words, which silence
                          words=KEYWORDS

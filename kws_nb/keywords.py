@@ -92,6 +92,7 @@ def _metrics(data, trained, evaluations, files):
                 **{kind: {k: v for k, v in e.as_dict().items() if k not in ('data', 'labels')} for kind, e in evaluations.items()},
                 sha256={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
 
+# %% ../nbs/04d_keywords.ipynb #66c1966c
 def train_keywords(words,           # of the data set, recorded, or, where the data is synthetic, any
                    folder=None,     # default: `keyword_folder`
                    settings=BETTER,
