@@ -70,6 +70,15 @@ def test_tree_in_the_reports_composition(tree):
     np.testing.assert_array_equal(data.testing.clips, again.testing.clips)
 
 
+def test_other_words_beyond_the_composition_are_of_the_training_part(tree):
+    data = read_speech_commands(tree)
+    everything = sum(len(paths) for word, paths in find_clips(tree)["training"].items() if word not in KEYWORDS)
+    used = int((data.training.labels == 1).sum())
+    assert len(data.more) == everything - used > 0 and (data.more.labels == 1).all() and set(data.more.words) == {"bird", "cat"}
+    heard = {clip.tobytes() for part in (data.training, data.validation, data.testing) for clip in part.clips}
+    assert not heard & {clip.tobytes() for clip in data.more.clips}
+
+
 def test_lists_that_disagree(tree):
     wrong = next(p for p in (tree / "yes").iterdir() if split_of(p.name) == "training")
     with (tree / "testing_list.txt").open("a") as file:
