@@ -292,7 +292,7 @@ def train(data:Data,
     finished.load_state_dict(state.best)
     return Trained(finished.eval(), state.history, state.best_epoch, settings)
 
-# %% ../nbs/04_training.ipynb #c1c3a4fd
+# %% ../nbs/04_training.ipynb #b38dc48a
 def curves(history:list, # of dicts: loss, training, validation
            title=''
           ):             # plotly figure
@@ -303,8 +303,10 @@ def curves(history:list, # of dicts: loss, training, validation
     return go.Figure(lines).update_layout(xaxis_title='epoch', yaxis_title='accuracy (%)', title=title, height=320)
 
 def live_curves(title=''): # for `after_epoch` of `train`
-    "A figure that follows the training."
+    "A figure that follows the training; none where figures are stored (`KWS_NB_STATIC`)."
+    import os
     from IPython.display import display
+    if os.environ.get('KWS_NB_STATIC'): return None
     handle = display(curves([], title), display_id=True)
     return lambda history: handle.update(curves(history, title))
 
