@@ -253,6 +253,7 @@ def _start(data, settings, features, model, validation):
     offset[1] = math.log((drawn == 1).sum()/(data.training.labels == 1).sum()) # more of them are heard than there will be
     more = data.more.clips if settings.unknown > 1 and data.more else None
     key = f'{settings} {digest(data.training.clips, data.training.labels, validation, more)}'
+    if model is TinyConv: model = partial(TinyConv, labels=data.labels)
     return _State(settings, key, model, mean, deviation, offset)
 
 def _note(state, result, validation, labels): # of an epoch; the best so far is kept
@@ -272,7 +273,6 @@ def train(data:Data,
          )->Trained:
     "Train a model; the one returned is that of the best validation epoch (the earliest of equals)."
     _check_data(data)
-    if model is TinyConv: model = partial(TinyConv, labels=data.labels)
     validation = _check_features(features(data.validation.clips), 'validation')
     state = _start(data, settings, features, model, validation)
     if checkpoint and Path(checkpoint).is_file(): state.load(checkpoint)
