@@ -11,7 +11,7 @@ import hashlib, re, shutil, subprocess, sys, time
 import numpy as np
 import serial
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from .core import *
 from .convert import core_sources
@@ -56,7 +56,7 @@ def prebuilt_image()->Path:
     return image
 
 # %% ../nbs/05a_board.ipynb #1de3e585
-_LIVE = ('kws_spotter.c', 'kws_protocol.c') # what needs a model of the spotter's shape
+_LIVE = tuple(f'kws_{name}.c' for name in ('spotter', 'recognizer', 'protocol', 'report', 'line', 'bench')) # what needs a model of the spotter's shape
 
 def build_firmware(model=None,          # int8 .tflite, path or bytes, default `reference_model`
                    toolchain='clang',   # or 'gcc'
@@ -110,20 +110,22 @@ class Heard:
     sample: int     # samples heard when the window ended
     label: str
     codes: tuple    # int8 scores, one for each label
+    labels: tuple = field(default=LABELS, repr=False) # of the model
 
     @property
     def scores(self)->dict: # label -> 0..1
         "Probabilities."
-        return {label: (code + 128)/256 for label, code in zip(LABELS, self.codes)}
+        return {label: (code + 128)/256 for label, code in zip(self.labels, self.codes)}
 
-def parse_line(line:str # without its line end
+def parse_line(line:str,      # without its line end
+               labels=LABELS # of the model
               )->Heard|None: # `None`: not a whole prediction line
     "Decode a line of the board."
     try:
         kind, sequence, sample, label, *codes = parse_fields(line) or ['']
-        heard = Heard(int(sequence), int(sample), label, tuple(map(int, codes)))
+        heard = Heard(int(sequence), int(sample), label, tuple(map(int, codes)), labels)
     except ValueError: return None
-    return heard if kind == 'heard' and len(heard.codes) == len(LABELS) and label in LABELS else None
+    return heard if kind == 'heard' and len(heard.codes) == len(labels) and label in labels else None
 
 # %% ../nbs/05a_board.ipynb #5d0c1a02
 @dataclass(frozen=True)
@@ -134,14 +136,20 @@ class Detected:
     label: str
     score: int      # average probability times 256, 0..255
 
-def parse_detection(line:str # without its line end
+def parse_detection(line:str,      # without its line end
+                    labels=LABELS # of the model
                    )->Detected|None: # `None`: not a whole detection line
     "Decode a detection of the board."
     try:
         kind, sequence, sample, label, score = parse_fields(line) or ['']
         detected = Detected(int(sequence), int(sample), label, int(score))
     except ValueError: return None
-    return detected if kind == 'detected' and label in LABELS else None
+    return detected if kind == 'detected' and label in labels else None
+
+# %% ../nbs/05a_board.ipynb #a6e2e8e5
+def _named_labels(lines): # of the answer to name%, which has them where they are not `LABELS`
+    named = [found[1] for line in lines if (found := re.fullmatch(r'm-name-dut-\[kws_nb \S+(?: (\S+))?\]', line))]
+    return tuple(named[0].split(',')) if named and named[0] else LABELS if named else None
 
 # %% ../nbs/05a_board.ipynb #04604585
 EMULATED = 'emulated://nano33ble'
@@ -157,8 +165,8 @@ class SerialBoard:
         except ValueError as error: raise KwsError(f'{port} is no port: {error}. Use /dev/ttyACM0, COM3 or {EMULATED}') from None
         except serial.SerialException as error: raise KwsError(f'{port} cannot be opened: {error}') from None
         self.machine = getattr(self.serial, 'machine', None) # of an emulated board
-        self.predictions, self.detections = [], []
-        self._until_ready()
+        self.predictions, self.detections, self.labels = [], [], LABELS
+        self.labels = _named_labels(self._until_ready()) or _named_labels(self.command('name')) or LABELS
 
     def __enter__(self): return self
     def __exit__(self, *_): self.close()
@@ -169,8 +177,8 @@ class SerialBoard:
         except serial.SerialException as error: raise KwsError(f'The board is gone: {error}') from None
         *lines, self._rest = self._rest.split(b'\n')
         lines = [line.decode(errors='replace').rstrip('\r') for line in lines]
-        self.predictions += filter(None, map(parse_line, lines))
-        self.detections += filter(None, map(parse_detection, lines))
+        self.predictions += filter(None, (parse_line(line, self.labels) for line in lines))
+        self.detections += filter(None, (parse_detection(line, self.labels) for line in lines))
         return lines
 
     def _until_ready(self):
@@ -186,7 +194,7 @@ class SerialBoard:
         "Send a command and wait until it is done."
         try: self.serial.write(text.rstrip('%').encode() + b'%')
         except serial.SerialException as error: raise KwsError(f'The board is gone: {error}') from None
-        return [line for line in self._until_ready() if line != 'm-ready' and not parse_line(line) and not parse_detection(line)]
+        return [line for line in self._until_ready() if line != 'm-ready' and not parse_line(line, self.labels) and not parse_detection(line, self.labels)]
 
     def _answers(self, text, kind): # fields of the lines of one kind; an error of the board is raised
         lines = self.command(text)
@@ -233,4 +241,4 @@ class Board(SerialBoard):
         self.command('reset')
         heard = self.hear(samples if len(samples) >= CLIP_SAMPLES else fit_length(samples))
         if not heard: raise KwsError('The board heard the clip but said nothing: it is not listening. Send stream on%')
-        return max(heard, key=lambda h: (max(h.codes[LABELS.index(k)] for k in KEYWORDS), -h.sample))
+        return max(heard, key=lambda h: (max(h.codes[len(LABELS) - len(KEYWORDS):]), -h.sample))

@@ -29,13 +29,13 @@ def train_and_convert(data, folder, settings=None, progress=True)->tuple: # Trai
     return trained, converted
 
 # %% ../nbs/08a_demo.ipynb #530d8792
-def listen(board, part, say=print)->np.ndarray: # int8 `[n, 4]`
+def listen(board, part, say=print)->np.ndarray: # int8 `[n, labels]`
     "Feed every clip to the board, in a mixed order, and say what it heard."
-    codes = np.empty((len(part), len(LABELS)), np.int8)
+    codes = np.empty((len(part), len(board.labels)), np.int8)
     for n, i in enumerate(np.random.default_rng(0).permutation(len(part)), 1):
         heard = board.classify(part.clips[i])
         codes[i] = heard.codes
-        mark = '✓' if heard.label == LABELS[part.labels[i]] else '✗'
+        mark = '✓' if heard.label == board.labels[part.labels[i]] else '✗'
         say(f'{n:5}/{len(part)}  said {part.words[i]:11} the board heard {heard.label:10} {mark}  {heard.scores[heard.label]:.2f}')
     return codes
 

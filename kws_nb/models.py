@@ -19,18 +19,19 @@ class TinyConv(nn.Module):
     "TensorFlow's tiny_conv (speech_commands example): one convolution, one linear layer."
     def __init__(self,
                  channels=8,     # filters of the convolution
-                 dropout=.5      # share of activations dropped in training
+                 dropout=.5,     # share of activations dropped in training
+                 labels=LABELS   # what its outputs stand for
                 ):
         super().__init__()
-        self.channels, self.shape = channels, (N_FRAMES, N_CHANNELS)
+        self.channels, self.labels, self.shape = channels, tuple(labels), (N_FRAMES, N_CHANNELS)
         self.pad = nn.ZeroPad2d((3, 3, 4, 5)) # TensorFlow's SAME for a 10 × 8 kernel and stride 2 on 49 × 40
         self.conv = nn.Conv2d(1, channels, (10, 8), stride=2)
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(500*channels, len(LABELS))
+        self.linear = nn.Linear(500*channels, len(self.labels))
 
     def forward(self,
                 x # float32 `[n, 49, 40]`: what `micro_features` returns
-               ):  # logits `[n, 4]`
+               ):  # logits `[n, labels]`
         x = self.dropout(torch.relu(self.conv(self.pad(_checked(x, self.shape)[:, None]))))
         return self.linear(x.permute(0, 2, 3, 1).flatten(1)) # channels last: the order that TFLite stores
 

@@ -35,8 +35,8 @@ def prune_channels(model:TinyConv,
     _check_share(share)
     keep = max(1, round(model.channels*(1 - share)))
     kept = model.conv.weight.data.abs().sum((1, 2, 3)).argsort(descending=True, stable=True)[:keep].sort().values
-    smaller = TinyConv(keep, model.dropout.p)
+    smaller = TinyConv(keep, model.dropout.p, model.labels)
     smaller.conv.weight.data, smaller.conv.bias.data = model.conv.weight.data[kept].clone(), model.conv.bias.data[kept].clone()
-    columns = model.linear.weight.data.view(len(LABELS), -1, model.channels)[:, :, kept] # channels last
-    smaller.linear.weight.data, smaller.linear.bias.data = columns.reshape(len(LABELS), -1).clone(), model.linear.bias.data.clone()
+    columns = model.linear.weight.data.view(len(model.labels), -1, model.channels)[:, :, kept] # channels last
+    smaller.linear.weight.data, smaller.linear.bias.data = columns.reshape(len(model.labels), -1).clone(), model.linear.bias.data.clone()
     return smaller.eval()

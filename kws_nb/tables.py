@@ -43,8 +43,7 @@ def frontend_sources()->dict: # file name -> text
               ('uint16_t', f'kws_filter_rising[{len(rising)}]', rising), ('uint16_t', f'kws_filter_falling[{len(falling)}]', falling),
               ('int16_t', 'kws_pcan_small[3]', small), ('int16_t', 'kws_pcan_parabolas[31][3]', parabolas),
               ('uint16_t', 'kws_log2_correction[129]', log_table()), ('int32_t', 'kws_half_window_q16[KWS_WINDOW_SAMPLES / 2]', window_table()[:WINDOW_SAMPLES//2] << 16 - WINDOW_BITS),
-              ('uint32_t', 'kws_packed_twiddles[3 * KWS_FFT_SIZE / 8]', packed_fft), ('uint32_t', 'kws_packed_split_twiddles[KWS_FFT_SIZE / 4]', packed_split),
-              ('char* const', 'kws_labels[KWS_LABELS]', [f'"{label}"' for label in LABELS])]
+              ('uint32_t', 'kws_packed_twiddles[3 * KWS_FFT_SIZE / 8]', packed_fft), ('uint32_t', 'kws_packed_split_twiddles[KWS_FFT_SIZE / 4]', packed_split)]
     q14 = {name: int(value*(1 << 14)) for name, value in (('EVEN_SMOOTHING', EVEN_SMOOTHING), ('ODD_SMOOTHING', ODD_SMOOTHING), ('MIN_SIGNAL', MIN_SIGNAL))}
     defines = dict(MAX_FEATURE=MAX_FEATURE, WINDOW_BITS=WINDOW_BITS, FILTER_BITS=FILTER_BITS, FILTER_FIRST_BIN=starts[0], FILTER_MAX_WIDTH=max(np.diff(starts)),
                    NOISE_SMOOTHING_BITS=NOISE_BITS, PCAN_SNR_BITS=PCAN_SNR_BITS, PCAN_OUTPUT_BITS=PCAN_OUTPUT_BITS,

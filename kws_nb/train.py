@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from torch import nn
 from torch.nn import functional as F
@@ -53,7 +54,7 @@ def save_model(path,        # *.safetensors
     "Save the weights, and what should be known about them."
     from safetensors.torch import save_file
     with atomic_path(path) as temporary:
-        save_file(model.state_dict(), temporary, metadata=dict(kws_nb=json.dumps(dict(model='TinyConv', channels=model.channels) | about)))
+        save_file(model.state_dict(), temporary, metadata=dict(kws_nb=json.dumps(dict(model='TinyConv', channels=model.channels, labels=model.labels) | about)))
 
 def _read_safetensors(path):
     from safetensors import SafetensorError, safe_open
@@ -65,33 +66,35 @@ def _read_safetensors(path):
 
 def load_model(path # written by `save_model`
               )->tuple: # model, what is known about it
-    "A saved model."
+    "A saved model; one that names no labels has `LABELS`."
     tensors, about = _read_safetensors(path)
     if not about or about.get('model') != 'TinyConv': raise KwsError(f'{path} holds no TinyConv of kws_nb')
-    model = TinyConv(about['channels'])
+    labels = about.get('labels', LABELS)
+    model = TinyConv(about['channels'], labels=labels_for(labels[2:]))
     try: model.load_state_dict(tensors)
     except RuntimeError as error: raise KwsError(f'{path} does not fit TinyConv with {about["channels"]} channels: {error}') from None
     return model.eval(), about
 
 # %% ../nbs/04_training.ipynb #edbb4cb3
-def check_labels(labels, n:int # of clips
+def check_labels(labels, n:int, # of clips
+                 names=LABELS
                 ):
-    "Refuse labels that are no indices of `LABELS`, or are not one for each clip."
+    "Refuse labels that are no indices of the names, or are not one for each clip."
     labels = np.asarray(labels)
     if labels.shape != (n,): raise KwsError(f'{n} clips need {n} labels, got shape {labels.shape}')
-    wrong = labels[(labels < 0) | (labels >= len(LABELS))] if labels.dtype.kind in 'iu' else labels
-    if len(wrong): raise KwsError(f'{wrong[0]!r} is no label; expected whole numbers from 0 to {len(LABELS) - 1}, for {", ".join(LABELS)}')
+    wrong = labels[(labels < 0) | (labels >= len(names))] if labels.dtype.kind in 'iu' else labels
+    if len(wrong): raise KwsError(f'{wrong[0]!r} is no label; expected whole numbers from 0 to {len(names) - 1}, for {", ".join(names)}')
 
 def predict(model,     # gives logits
             features   # float32 `[n, 49, 40]`
-           )->np.ndarray: # `[n, 4]` probabilities
+           )->np.ndarray: # `[n, labels]` probabilities
     "Class probabilities, without dropout."
     model.eval()
     with torch.no_grad(): return torch.softmax(model(torch.as_tensor(features)), 1).numpy()
 
 def evaluate(model, features, labels)->Accuracy:
     "Accuracy on given features: nothing random happens here."
-    check_labels(labels, len(features))
+    check_labels(labels, len(features), getattr(model, 'labels', LABELS))
     probabilities = predict(model, features)
     if not np.isfinite(probabilities).all(): raise KwsError('The model answers NaN: its weights or the features hold numbers that are not finite')
     return Accuracy(int((probabilities.argmax(1) == labels).sum()), len(labels))
@@ -230,9 +233,9 @@ def data_hash(data:Data)->str: # 16 hex digits
 
 # %% ../nbs/04_training.ipynb #3ccf5928
 def _check_data(data):
-    for name in ('training', 'validation'): check_labels(getattr(data, name).labels, len(getattr(data, name).clips))
+    for name in ('training', 'validation'): check_labels(getattr(data, name).labels, len(getattr(data, name).clips), data.labels)
     if not len(data.validation): raise KwsError('The validation part is empty: without it, no epoch can be called the best')
-    for i, label in enumerate(LABELS):
+    for i, label in enumerate(data.labels):
         if not (data.training.labels == i).any(): raise KwsError(f'The training part has no clip of {label}: the model could not learn it')
 
 def _check_features(features, part):
@@ -246,10 +249,11 @@ def _start(data, settings, features, model, validation):
         if model is not TinyConv: raise KwsError('standardize is for TinyConv: it is folded into its convolution')
         plain = _check_features(features(data.training.clips), 'training')
         mean, deviation = float(plain.mean(dtype=np.float64)), float(plain.std(dtype=np.float64))
-    drawn, offset = draw_unknown(data, settings.unknown, np.random.default_rng(0)).training.labels, torch.zeros(len(LABELS))
+    drawn, offset = draw_unknown(data, settings.unknown, np.random.default_rng(0)).training.labels, torch.zeros(len(data.labels))
     offset[1] = math.log((drawn == 1).sum()/(data.training.labels == 1).sum()) # more of them are heard than there will be
     more = data.more.clips if settings.unknown > 1 and data.more else None
     key = f'{settings} {digest(data.training.clips, data.training.labels, validation, more)}'
+    if model is TinyConv: model = partial(TinyConv, labels=data.labels)
     return _State(settings, key, model, mean, deviation, offset)
 
 def _note(state, result, validation, labels): # of an epoch; the best so far is kept
@@ -264,7 +268,7 @@ def train(data:Data,
           checkpoint=None,         # a path: saved after each epoch, resumed where it exists
           progress=True,           # show a progress bar
           features=micro_features, # what the network is fed: a function of clips
-          model=TinyConv,          # called with channels and dropout
+          model=TinyConv,          # called with channels and dropout; TinyConv gets the data's labels
           after_epoch=None         # called with the history so far, a list of dicts
          )->Trained:
     "Train a model; the one returned is that of the best validation epoch (the earliest of equals)."

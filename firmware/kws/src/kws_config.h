@@ -8,7 +8,6 @@
 #define KWS_STEP_SAMPLES 320
 #define KWS_CHANNELS 40
 #define KWS_FRAMES 49
-#define KWS_LABELS 4
 #define KWS_FIRST_KEYWORD 2
 #define KWS_HOP_FRAMES 2
 #define KWS_FFT_SIZE 512

@@ -5,7 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { KWS_LINE_LIMIT = 160 };  // characters, without the line end
+#include "kws_model.h"
+
+enum { KWS_LINE_LIMIT = KWS_LONGEST_LINE };  // characters, without the line end
 
 typedef struct {
   size_t length;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "kws_config.h"
+#include "kws_model.h"
 #include "kws_spotter.h"
 #include "kws_status.h"
 

@@ -2,7 +2,6 @@
 
 #include "kws_line.h"
 #include "kws_small.h"
-#include "kws_tables.h"
 
 KWS_SMALL static void start(kws_reporter* r, kws_line* line, kws_line_kind kind) {
   static const char* const names[KWS_LINE_KINDS] = {"heard", "detected", "overrun", "settings", "bench"};
@@ -45,7 +44,7 @@ KWS_SMALL void kws_report_heard(kws_reporter* reporter, const kws_prediction* pr
   kws_line line;
   start(reporter, &line, KWS_LINE_HEARD);
   put_number(&line, prediction->sample);
-  put_text(&line, kws_labels[prediction->label]);
+  put_text(&line, kws_model_labels[prediction->label]);
   for (int i = 0; i < KWS_LABELS; ++i) {
     kws_line_char(&line, ',');
     kws_line_signed(&line, prediction->scores[i]);
@@ -57,7 +56,7 @@ KWS_SMALL void kws_report_detected(kws_reporter* reporter, const kws_detection* 
   kws_line line;
   start(reporter, &line, KWS_LINE_DETECTED);
   put_number(&line, detection->sample);
-  put_text(&line, kws_labels[detection->label]);
+  put_text(&line, kws_model_labels[detection->label]);
   put_number(&line, detection->score);
   send(reporter, &line);
 }

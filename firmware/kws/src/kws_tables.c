@@ -217,7 +217,3 @@ const uint32_t kws_packed_split_twiddles[KWS_FFT_SIZE / 4] = {
   0xF05580F7, 0xF1E480C9, 0xF374809F, 0xF505807A, 0xF696805A, 0xF827803F, 0xF9B88028, 0xFB4A8017, 0xFCDC800B,
   0xFE6E8003, 0x00008001,
 };
-
-const char* const kws_labels[KWS_LABELS] = {
-  "_silence_", "_unknown_", "yes", "no",
-};

@@ -36,6 +36,5 @@ extern const uint16_t kws_log2_correction[129];
 extern const int32_t kws_half_window_q16[KWS_WINDOW_SAMPLES / 2];
 extern const uint32_t kws_packed_twiddles[3 * KWS_FFT_SIZE / 8];
 extern const uint32_t kws_packed_split_twiddles[KWS_FFT_SIZE / 4];
-extern const char* const kws_labels[KWS_LABELS];
 
 #endif

@@ -107,6 +107,7 @@ void setup() {
   PDM.onReceive(take_from_microphone);
   if (!PDM.begin(1, KWS_SAMPLE_RATE)) stop("e-[The microphone does not start]");
   PDM.setGain(KWS_MICROPHONE_GAIN);
+  Serial.println("m-name-dut-[kws_nb " KWS_MODEL_NAME "]");
   Serial.println("m-ready");
 }
 
