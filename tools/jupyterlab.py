@@ -19,7 +19,7 @@ def jupyterlab(folder, *options):
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     home = folder / ".jupyter"
-    command = [Path(sys.executable).parent / "jupyter-lab", "--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token=", f"--notebook-dir={folder}", *options]
+    command = [Path(sys.executable).parent / "jupyter-lab", "--no-browser", "--allow-root", "--expose-app-in-browser", f"--port={port}", "--IdentityProvider.token=", f"--notebook-dir={folder}", *options]
     environment = os.environ | {"JUPYTER_CONFIG_DIR": str(home / "config"), "JUPYTER_RUNTIME_DIR": str(home / "run"), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
                                 "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces")}  # fmt: skip
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -74,3 +74,8 @@ def run_notebook(page, url, name):
     wait_idle(page)
     page.click("text=Run >> visible=true")
     page.click("text=Run All Cells >> visible=true")
+
+
+def cells_of(page):
+    "What JupyterLab knows of the code cells: (execution count, outputs) of each, also of those it has not drawn."
+    return page.evaluate("[...jupyterapp.shell.currentWidget.content.model.cells].filter(c => c.type == 'code').map(c => [c.executionCount, c.outputs.toJSON()])")
