@@ -67,15 +67,12 @@ def time_calls(function,             # without arguments
                timer=time.perf_counter
               )->Latency:
     "Time a function."
-    import torch
     from torch.utils.benchmark import Timer
     if warmup < 0 or seconds <= 0 or threads < 1: raise KwsError(f'warmup={warmup}, seconds={seconds}, threads={threads}: expected 0 or more calls, a time above 0, and a thread')
     clock = Timer('function()', globals=dict(function=function), num_threads=threads, timer=timer)
-    before, times, total = torch.get_num_threads(), [], 0.
-    try:
-        torch.set_num_threads(threads)
+    times, total = [], 0.
+    with torch_threads(threads):
         for _ in range(warmup): function()
-    finally: torch.set_num_threads(before)
     block = max(1, int(BLOCK_SECONDS/max(clock.timeit(1).median, 1e-9)))
     while len(times) < 5 or total < seconds:
         times.append(clock.timeit(block).median) # after two calls more that it does not count
@@ -188,10 +185,8 @@ def build_engines(builders:dict,  # name -> function that returns an engine
                   tolerance=.1    # between any score and the first engine's
                  )->tuple:        # name -> engine; name -> reason why there is none
     "Build engines, and check that they agree."
-    import torch
-    engines, missing, first, before = {}, {}, None, torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    engines, missing, first = {}, {}, None
+    with torch_threads(threads):
         for name, build in builders.items():
             try:
                 engine = build()
@@ -203,7 +198,6 @@ def build_engines(builders:dict,  # name -> function that returns an engine
             apart = float(np.abs(scores - first).max())
             if apart > tolerance: raise KwsError(f'{name} gives other scores than {next(iter(engines))}, up to {apart:.2f} apart: timing it would compare two networks')
             engines[name] = engine
-    finally: torch.set_num_threads(before)
     return engines, missing
 
 def time_engines(builders:dict, batch=1, threads=1, tolerance=.1, **kwargs)->list: # of `Latency`, as long as `builders`

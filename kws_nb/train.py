@@ -160,22 +160,29 @@ def _learning_rate(settings, step, steps): # of `steps` in all
     rise = steps/10
     return settings.lr*min((step + 1)/rise, .5 + .5*math.cos(math.pi*max(0, step - rise)/(steps - rise)))
 
+def _step(state, x, y, lr): # one batch; nothing here waits for the device
+    for group in state.optimizer.param_groups: group['lr'] = lr
+    logits = state.model((x - state.mean)/state.deviation)
+    loss = F.cross_entropy(logits + state.offset, y)
+    state.optimizer.zero_grad()
+    loss.backward()
+    state.optimizer.step()
+    return loss.detach(), (logits.detach().argmax(1) == y).sum()
+
 def _run_epoch(state, features, labels):
     settings, epoch = state.settings, len(state.history)
     torch.manual_seed(settings.seed*10_007 + epoch)
     state.model.train()
-    batches, loss_sum, right = torch.randperm(len(labels)).split(settings.batch_size), 0, 0
-    for i, batch in enumerate(batches):
-        for group in state.optimizer.param_groups: group['lr'] = _learning_rate(settings, epoch*len(batches) + i, settings.epochs*len(batches))
-        logits = state.model((features[batch] - state.mean)/state.deviation)
-        loss = F.cross_entropy(logits + state.offset, labels[batch])
-        if not torch.isfinite(loss): raise KwsError(f'The loss is {loss.item()} in epoch {epoch + 1}: the learning rate of {settings.lr:g} is too high; take a lower one')
-        state.optimizer.zero_grad()
-        loss.backward()
-        state.optimizer.step()
-        loss_sum += loss.item()*len(batch)
-        right += (logits.argmax(1) == labels[batch]).sum().item()
-    return dict(loss=loss_sum/len(labels), training=right/len(labels))
+    batches = torch.randperm(len(labels)).split(settings.batch_size)
+    steps = range(epoch*len(batches), (epoch + 1)*len(batches))
+    features, labels, weights = features.to(state.device), labels.to(state.device), torch.tensor([len(batch) for batch in batches]).double()
+    results = [_step(state, features[batch], labels[batch], _learning_rate(settings, step, settings.epochs*len(batches)))
+               for step, batch in zip(steps, (batch.to(state.device) for batch in batches))]
+    losses, right = (torch.stack(column).double().cpu() for column in zip(*results))
+    loss = float(losses @ weights)/len(labels)
+    if not math.isfinite(loss): raise KwsError(f'The loss is {loss} in epoch {epoch + 1}: the learning rate of {settings.lr:g} is too high; take a lower one')
+    return dict(loss=loss, training=int(right.sum())/len(labels))
+
 
 # %% ../nbs/04_training.ipynb #bafb0b5d
 def fold_standardization(model:TinyConv, mean:float, deviation:float # of the features
@@ -191,17 +198,17 @@ def fold_standardization(model:TinyConv, mean:float, deviation:float # of the fe
 # %% ../nbs/04_training.ipynb #ce0608d7
 class _State:
     "All that a run needs to go on: model, optimiser, best model so far, history."
-    def __init__(self, settings, key, model, mean, deviation, offset):
-        self.settings, self.key, self.history, self.best_epoch = settings, key, [], -1
-        self.mean, self.deviation, self.offset = mean, deviation, offset
+    def __init__(self, settings, key, model, mean, deviation, offset, device):
+        self.settings, self.key, self.history, self.best, self.best_epoch = settings, key, [], {}, -1
+        self.mean, self.deviation, self.offset, self.device = mean, deviation, offset.to(device), device
         torch.manual_seed(settings.seed)
-        self.model = model(settings.channels, settings.dropout)
+        self.model = model(settings.channels, settings.dropout).to(device)
         if settings.standardize: self.model.pad.value = -mean/deviation # the padding of the finished model is 0, too
-        self.best = self.finished().state_dict()
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
 
-    def finished(self): # a copy, for features as they are
-        return fold_standardization(self.model, self.mean, self.deviation) if self.settings.standardize else copy.deepcopy(self.model)
+    def finished(self): # a copy on the CPU, for features as they are
+        model = copy.deepcopy(self.model).cpu()
+        return fold_standardization(model, self.mean, self.deviation) if self.settings.standardize else model
 
     def save(self, path):
         from safetensors.torch import save_file
@@ -243,7 +250,12 @@ def _check_features(features, part):
     if len(wrong): raise KwsError(f'The features of {len(wrong)} {part} clips are NaN or infinite, first clip {wrong[0]}: look at what computes them')
     return features
 
-def _start(data, settings, features, model, validation):
+def _device(name): # of a network
+    device = torch.device(name or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    if device.type == 'cuda' and not torch.cuda.is_available(): raise KwsError(f'{name} is no device here: PyTorch sees no GPU. Leave device out to train on the CPU')
+    return device
+
+def _start(data, settings, features, model, validation, device):
     mean, deviation = 0., 1.
     if settings.standardize:
         if model is not TinyConv: raise KwsError('standardize is for TinyConv: it is folded into its convolution')
@@ -254,7 +266,7 @@ def _start(data, settings, features, model, validation):
     more = data.more.clips if settings.unknown > 1 and data.more else None
     key = f'{settings} {digest(data.training.clips, data.training.labels, validation, more)}'
     if model is TinyConv: model = partial(TinyConv, labels=data.labels)
-    return _State(settings, key, model, mean, deviation, offset)
+    return _State(settings, key, model, mean, deviation, offset, device)
 
 def _note(state, result, validation, labels): # of an epoch; the best so far is kept
     finished = state.finished()
@@ -269,15 +281,16 @@ def train(data:Data,
           progress=True,           # show a progress bar
           features=micro_features, # what the network is fed: a function of clips
           model=TinyConv,          # called with channels and dropout; TinyConv gets the data's labels
-          after_epoch=None         # called with the history so far, a list of dicts
+          after_epoch=None,        # called with the history so far, a list of dicts
+          device=None              # of the network, as torch names it; default a GPU where there is one
          )->Trained:
     "Train a model; the one returned is that of the best validation epoch (the earliest of equals)."
     _check_data(data)
     validation = _check_features(features(data.validation.clips), 'validation')
-    state = _start(data, settings, features, model, validation)
+    state = _start(data, settings, features, model, validation, _device(device))
     if checkpoint and Path(checkpoint).is_file(): state.load(checkpoint)
     epochs = range(len(state.history), settings.epochs)
-    with ThreadPoolExecutor(1) as pool, progress_bar(about='training', show=progress, total=settings.epochs, initial=len(state.history), unit='epoch') as bar:
+    with torch_threads(1), ThreadPoolExecutor(1) as pool, progress_bar(about='training', show=progress, total=settings.epochs, initial=len(state.history), unit='epoch') as bar:
         upcoming = pool.submit(_epoch, data, epochs.start, settings, features) if epochs else None
         for epoch in epochs:
             training, labels = upcoming.result()

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['FULL_SET', 'FULL_EPOCHS', 'TRAINING_GOALS', 'take_turns', 'tf_op', 'feature_functions', 'speed_table', 'plain_loader',
-           'loader_functions', 'training_minutes', 'training_bench', 'training_bench_lines']
+           'loader_functions', 'training_minutes', 'compare_devices', 'training_bench', 'training_bench_lines']
 
 # %% ../nbs/04c_training_bench.ipynb #dae2a1ff
 import os, time
 import numpy as np
+from dataclasses import replace
 from itertools import product
 from .core import *
 from .data import *
@@ -100,13 +101,20 @@ def training_minutes(data:Data,
                      epochs=3 # to measure
                     )->float: # minutes
     "How long 50 epochs with the full set would take, from a few with this one."
-    import torch
     from kws_nb.train import Settings, train
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try: seconds = take_turns(dict(train=lambda: train(data, Settings(epochs=epochs), progress=False)), 1)['train'][0]
-    finally: torch.set_num_threads(threads)
+    seconds = take_turns(dict(train=lambda: train(data, Settings(epochs=epochs), progress=False)), 1)['train'][0]
     return seconds/epochs/len(data.training)*FULL_SET*FULL_EPOCHS/60
+
+# %% ../nbs/04c_training_bench.ipynb #42740394
+def compare_devices(data:Data,
+                    settings=None, # default: `BETTER`
+                    seeds=range(5),
+                    devices=('cpu', 'cuda')
+                   )->dict:        # device -> `Accuracy` of each seed on the test part
+    "The same training on several devices."
+    from kws_nb.train import BETTER, evaluate, train
+    features, labels = micro_features(data.testing.clips), data.testing.labels
+    return {device: [evaluate(train(data, replace(settings or BETTER, seed=seed), progress=False, device=device).model, features, labels) for seed in seeds] for device in devices}
 
 # %% ../nbs/04c_training_bench.ipynb #75db0ca9
 # key -> what, goal

@@ -1,9 +1,11 @@
 "The demo as a user runs it, and its figures."
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -55,9 +57,13 @@ def test_reference_metrics_belong_to_the_reference_model(reference):
     "metrics.json describes the model beside it: its size in flash is that of the image built from it."
     from kws_nb.board import build_firmware
     from kws_nb.size import image_size
-    from kws_nb.train import load_model
+    from kws_nb.train import BETTER, load_model
 
     metrics = json.loads((root / "data/models/metrics.json").read_text())
     _, about = load_model(root / "data/models/tinyconv.safetensors")
     assert metrics["data"] == about["data"] and metrics["accuracy_float"] >= 0.87 and metrics["board_equals_interpreter"] == 1
+    assert metrics["sha256"] == {name: hashlib.sha256((root / "data/models" / name).read_bytes()).hexdigest() for name in ("tinyconv.safetensors", "tinyconv.tflite")}
+    best = max(metrics["seeds"], key=lambda run: run["validation"])
+    assert len(metrics["seeds"]) == 5 and best["seed"] == metrics["settings"]["seed"] == about["seed"] and best["test"] == metrics["accuracy_float"]
+    assert metrics["settings"] == asdict(replace(BETTER, seed=best["seed"])), "the recipe has changed since: run kws-nb reference"
     assert metrics["flash_bytes"] == image_size(build_firmware()).flash, "run kws-nb reference: the firmware has changed"

@@ -247,6 +247,39 @@ def test_stored_comparisons_follow_from_their_counts(name):
     assert asdict(replace(BETTER, seed=0)) in result["recipes"].values(), "the recipe has changed since: run the slow cells of 04_training"
 
 
+def test_a_step_keeps_to_its_device():
+    "PyTorch's meta device stands for a GPU: whatever stays behind on the CPU is refused there as on a GPU."
+    from functools import partial
+
+    from kws_nb.train import _State, _step
+
+    device = torch.device("meta")
+    state = _State(BETTER, "", partial(TinyConv, labels=LABELS), 8.7, 8.6, torch.zeros(4), device)
+    x, y = torch.zeros(10, 49, 40, device=device), torch.zeros(10, dtype=torch.int64, device=device)
+    for result in _step(state, x, y, 1e-3):
+        assert result.device == device
+    moments = [value for moments in state.optimizer.state.values() for name, value in moments.items() if name != "step"]
+    assert len(moments) == 2 * 4 and {value.device for value in moments} == {device}
+    state.offset = state.offset.new_zeros(4, device="cpu")
+    with pytest.raises(RuntimeError, match="device"):
+        _step(state, x, y, 1e-3)
+
+
+def test_a_device_that_is_not_there(tiny, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(KwsError, match="no device here"):
+        train(tiny, Settings(epochs=1), progress=False, device="cuda")
+    assert same(train(tiny, Settings(epochs=1), progress=False).model, train(tiny, Settings(epochs=1), progress=False, device="cpu").model)
+
+
+def test_threads_are_given_back(tiny):
+    before, seen = torch.get_num_threads(), []
+    train(tiny, Settings(epochs=1), progress=False, after_epoch=lambda history: seen.append(torch.get_num_threads()))
+    with pytest.raises(KwsError, match="loss"):
+        train(tiny, Settings(lr=1e30, epochs=3, batch_size=8), progress=False)
+    assert seen == [1] and torch.get_num_threads() == before
+
+
 def test_checkpoint_of_another_run(small, tmp_path):
     train(small, Settings(epochs=1), tmp_path / "run.safetensors", progress=False)
     with pytest.raises(KwsError, match="other data or settings"):
