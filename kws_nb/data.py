@@ -9,7 +9,7 @@ __all__ = ['SPLITS', 'LEAST_CLIPS', 'OTHER_WORDS', 'split_of', 'check_lists', 'c
            'download_speech_commands']
 
 # %% ../nbs/04a_data.ipynb #2b47d12f
-import ctypes, hashlib, io, json, math, os, re, shutil, subprocess, sys, tarfile, threading, urllib.error, urllib.request
+import ctypes, hashlib, inspect, io, json, math, os, re, shutil, subprocess, sys, tarfile, threading, urllib.error, urllib.request
 import numpy as np
 from dataclasses import dataclass, field
 from itertools import accumulate, count, product
@@ -309,9 +309,12 @@ def _synthesize(split, takes, words, recorded): # recorded: paths
 # %% ../nbs/04a_data.ipynb #806e331e
 _TAKES = dict(training=20, validation=10, testing=20) # of each keyword by each voice
 
+def _makers(): # the code that the clips come from: where it changes, the cache is of no use
+    return ''.join(map(inspect.getsource, (_espeak, _trim, synthetic_noise, _noise_parts, _place, _utterances, _synthesize, compose)))
+
 def _cache_path(split, takes, words, recorded):
     other = () if words == KEYWORDS else (words, [(path.parent.name, path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in recorded])
-    key = hashlib.sha256(repr((1, split, takes, synthetic_voices()[split], OTHER_WORDS, *other)).encode()).hexdigest()[:12]
+    key = hashlib.sha256(repr((_makers(), split, takes, synthetic_voices()[split], OTHER_WORDS, *other)).encode()).hexdigest()[:12]
     return data_dir()/f'cache/synthetic-{split}-{key}.npz'
 
 def _cached_part(split, takes, words, recorded): # spoken once, then read from data/cache

@@ -14,6 +14,7 @@ import torch
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from torch import nn
 from torch.nn import functional as F
@@ -324,32 +325,34 @@ def live_curves(title=''): # for `after_epoch` of `train`
     return lambda history: handle.update(curves(history, title))
 
 # %% ../nbs/04_training.ipynb #1ef6e285
+def _digits(values): return ''.join(map(str, values))
+
+def _answers(data, name, settings, model, shown): # one run of a comparison
+    trained = train(data, settings, build_dir()/f'recipes/{digest(settings, model.__name__, name)}.safetensors', False, model=model)
+    answers = {part: predict(trained.model, values).argmax(1) for part, values in shown.items()}
+    return dict(seed=settings.seed, best_epoch=trained.best_epoch, history=[{k: round(v, 4) for k, v in h.items()} for h in trained.history],
+                correct={part: int((answers[part] == getattr(data, part).labels).sum()) for part in answers}, answers={part: _digits(answers[part]) for part in ('validation', 'testing')})
+
 def compare_recipes(data:Data,
                     recipes:dict,    # name -> `Settings`
                     seeds=range(5),
                     models=None,     # name -> network, where it is not TinyConv; called with channels and dropout
-                    path=None,       # the result's JSON: read if it is of the same data, recipes and seeds, else written
+                    path=None,       # the result's JSON: runs of the same data and recipes are read from it, what is missing is added
                     progress=True    # show a progress bar
                    )->dict:          # what each run answered to each validation and test clip, and how it went
     "Train with each recipe and seed. An interrupted comparison goes on where it stopped."
-    def digits(values): return ''.join(map(str, values))
+    if len(data.labels) > 10: raise KwsError(f'A comparison keeps each answer as one digit, so it takes up to 10 labels; the data has {len(data.labels)}')
     seeds, name_of_data = list(seeds), data_hash(data)
-    about = dict(data=data.name, data_hash=name_of_data, seeds=seeds, recipes={name: asdict(replace(s, seed=0)) for name, s in recipes.items()})
+    about = dict(data=data.name, data_hash=name_of_data, recipes={name: asdict(replace(s, seed=0)) for name, s in recipes.items()})
     known = json.loads(Path(path).read_text()) if path and Path(path).is_file() else {}
-    if about.items() <= known.items(): return known
-    parts = dict(training=data.training, validation=data.validation, testing=data.testing)
-    shown, runs = {name: micro_features(part.clips) for name, part in parts.items()}, {name: [] for name in recipes}
+    kept = {(name, run['seed']): run for name, runs in known['runs'].items() for run in runs} if about.items() <= known.items() else {}
+    if kept.keys() >= set(product(recipes, seeds)): return known
+    shown, runs = {part: micro_features(getattr(data, part).clips) for part in SPLITS}, {name: [] for name in recipes}
     with progress_bar(about='runs', show=progress, total=len(recipes)*len(seeds)) as bar:
-        for seed in seeds:
-            for name, settings in recipes.items():
-                settings = replace(settings, seed=seed)
-                model = (models or {}).get(name, TinyConv)
-                trained = train(data, settings, build_dir()/f'recipes/{digest(settings, model.__name__, name_of_data)}.safetensors', False, model=model)
-                answers = {part: predict(trained.model, values).argmax(1) for part, values in shown.items()}
-                runs[name].append(dict(seed=seed, best_epoch=trained.best_epoch, history=[{k: round(v, 4) for k, v in h.items()} for h in trained.history],
-                                       correct={part: int((answers[part] == parts[part].labels).sum()) for part in parts},
-                                       answers={part: digits(answers[part]) for part in ('validation', 'testing')}))
-                bar.update()
-    result = about | dict(n={name: len(part) for name, part in parts.items()}, labels={name: digits(parts[name].labels) for name in ('validation', 'testing')}, runs=runs)
+        for seed, name in product(seeds, recipes):
+            run = kept.get((name, seed)) or _answers(data, name_of_data, replace(recipes[name], seed=seed), (models or {}).get(name, TinyConv), shown)
+            runs[name].append(run)
+            bar.update()
+    result = about | dict(seeds=seeds, n={part: len(getattr(data, part)) for part in SPLITS}, labels={part: _digits(getattr(data, part).labels) for part in ('validation', 'testing')}, runs=runs)
     if path: write_json(path, result)
     return result

@@ -225,6 +225,15 @@ def test_a_comparison_is_read_again_or_made_anew(tiny, tmp_path, monkeypatch):
     assert compare_recipes(tiny, recipes, [0, 1], path=path, progress=False) == result
     with pytest.raises(AssertionError, match="trained again"):
         compare_recipes(tiny, recipes, [0, 2], path=path, progress=False)
+    trained = []
+    monkeypatch.setattr(module, "train", lambda *args, **options: trained.append(args[1].seed) or train(*args, **options))
+    more = compare_recipes(tiny, recipes, [0, 1, 2], path=path, progress=False)
+    assert trained == [2, 2], "the runs that are known are kept"
+    assert more["seeds"] == [0, 1, 2] and all(more["runs"][name][:2] == result["runs"][name] for name in recipes)
+    check_counts(more)
+    many = replace(tiny, labels=tuple(f"word {i}" for i in range(11)))
+    with pytest.raises(KwsError, match="up to 10 labels"):
+        compare_recipes(many, recipes, [0], progress=False)
 
 
 def check_counts(result):
