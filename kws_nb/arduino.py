@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from .core import *
 from .board import reference_model
-from .convert import core_sources, read_tflite
+from .codegen import core_sources
+from .convert import read_tflite
 
 # %% ../nbs/05e_arduino.ipynb #a2d00007
 ARENA_STEP, ARENA_SPARE, ARENA_LIMIT = 16, 1024, 192 << 10 # bytes

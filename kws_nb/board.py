@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from .core import *
-from .convert import core_sources
+from .codegen import core_sources
 
 # %% ../nbs/05a_board.ipynb #6c276ad4
 _CPU = dict(clang=['-target', 'thumb-freestanding-eabihf', '-mcpu=cortex_m4+vfp4d16sp'],

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from kws_nb.board import reference_model
-from kws_nb.convert import core_sources
+from kws_nb.codegen import core_sources
 from kws_nb.core import build_dir, checkout, sources_hash
 
 ROOT = checkout()

@@ -12,7 +12,8 @@ import soundfile as sf
 from conftest import root
 
 from kws_nb.audio import check_clip, normalize_peak, normalize_rms, read_clip, to_int16
-from kws_nb.convert import core_sources, read_tflite, run_tflite
+from kws_nb.codegen import core_sources
+from kws_nb.convert import read_tflite, run_tflite
 from kws_nb.core import KwsError, atomic_path
 from kws_nb.features import micro_features
 

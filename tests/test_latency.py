@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from kws_nb.convert import core_sources, quantize_features, read_tflite, run_tflite
+from kws_nb.codegen import core_sources
+from kws_nb.convert import quantize_features, read_tflite, run_tflite
 from kws_nb.core import KwsError, models_dir
 from kws_nb.features import micro_features
 from kws_nb.latency import (

@@ -5,7 +5,8 @@ import pytest
 from conftest import extreme_clips
 
 from kws_nb.audio import fit_length
-from kws_nb.convert import core_layers, core_sources, quantize_features, read_tflite, run_core, run_tflite
+from kws_nb.codegen import core_layers, core_sources, run_core
+from kws_nb.convert import quantize_features, read_tflite, run_tflite
 from kws_nb.core import KwsError, c_core
 from kws_nb.features import MAX_FEATURE, micro_features
 

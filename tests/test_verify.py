@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 import kws_nb.verify
 from kws_nb.cli import app
-from kws_nb.convert import core_layers, core_sources, fast_layers, read_tflite, run_core, run_tflite
+from kws_nb.codegen import core_layers, core_sources, fast_layers, run_core
+from kws_nb.convert import read_tflite, run_tflite
 from kws_nb.core import KwsError
 from kws_nb.verify import RawBoard, verification_inputs, verify
 
