@@ -13,7 +13,7 @@ from pathlib import Path
 from .core import *
 from .board import reference_model
 from .codegen import core_sources
-from .convert import read_tflite
+from .convert import c_array, read_tflite
 
 # %% ../nbs/05e_arduino.ipynb #a2d00007
 ARENA_STEP, ARENA_SPARE, ARENA_LIMIT = 16, 1024, 192 << 10 # bytes
@@ -74,9 +74,7 @@ inline TfLiteStatus register_operators(KwsOpResolver& resolver) {{
 
 #endif
 '''
-    rows = ',\n'.join('  ' + ', '.join(f'0x{byte:02x}' for byte in content[i:i + 16]) for i in range(0, len(content), 16))
-    array = f'{_GENERATED}__attribute__((aligned(16))) const unsigned char g_model[] = {{\n{rows}\n}};\nconst unsigned int g_model_len = {len(content)};\n'
-    return {'g_model.c': array, 'tflm_model.h': header}
+    return {'g_model.c': _GENERATED + c_array(content), 'tflm_model.h': header}
 
 # %% ../nbs/05e_arduino.ipynb #a2d0000d
 def _write_zip(folder, path): # the folder itself is the archive's top

@@ -11,7 +11,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 root = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(root / "tools"))
-PACKAGES = {"chromium": "chromium", "node": "nodejs", "arm-none-eabi-gcc": "gcc-arm-none-eabi", "qemu-system-arm": "qemu-system-arm"}
+PACKAGES = {"chromium": "chromium", "node": "nodejs", "arm-none-eabi-gcc": "gcc-arm-none-eabi", "qemu-system-arm": "qemu-system-arm", "xxd": "xxd"}
 left_out = {}
 
 

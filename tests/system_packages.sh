@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What pip can't bring: installed with apt where that is allowed; elsewhere, says what the tests do without.
 set -u
-declare -A package=([chromium]=chromium [node]=nodejs [arm-none-eabi-gcc]=gcc-arm-none-eabi [qemu-system-arm]=qemu-system-arm [clang]="clang libclang-rt-dev")
-declare -A tests=([chromium]="the browser tests" [node]="the tests of the widgets' JavaScript" [arm-none-eabi-gcc]="the second compiler's tests" [qemu-system-arm]="the second emulator's tests" [clang]="the search for new paths by libFuzzer (random changes of its corpus run instead)")
+declare -A package=([xxd]=xxd [chromium]=chromium [node]=nodejs [arm-none-eabi-gcc]=gcc-arm-none-eabi [qemu-system-arm]=qemu-system-arm [clang]="clang libclang-rt-dev")
+declare -A tests=([xxd]="the comparison of g_model with xxd" [chromium]="the browser tests" [node]="the tests of the widgets' JavaScript" [arm-none-eabi-gcc]="the second compiler's tests" [qemu-system-arm]="the second emulator's tests" [clang]="the search for new paths by libFuzzer (random changes of its corpus run instead)")
 
 missing=()
 for command in "${!package[@]}"; do command -v "$command" >/dev/null || missing+=("$command"); done
