@@ -18,6 +18,24 @@ from .graph import *
 # %% ../nbs/05_deployment.ipynb #2e7fe4d0
 _all_ = ['Tensor', 'Operator', 'Graph', 'read_tflite'] # of kws_nb.graph, for whoever converts
 
+# %% ../nbs/05_deployment.ipynb #eb7755a3
+@contextlib.contextmanager
+def _quiet(): # TensorFlow, its add-ons and their C++ say much that nobody can act on
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    os.environ.setdefault('CUDA_VISIBLE_DEVICES', '-1')
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    kept, null = [os.dup(1), os.dup(2)], os.open(os.devnull, os.O_WRONLY)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter('ignore')
+            for fd in (1, 2): os.dup2(null, fd)
+            yield
+    finally:
+        for fd, saved in zip((1, 2), kept): os.dup2(saved, fd)
+        for fd in (*kept, null): os.close(fd)
+        logging.disable(level)
+
 # %% ../nbs/05_deployment.ipynb #0086a3b2
 def check_network(model): # what `convert` can't turn into one input and a score for each label
     "Refuse a network that takes no features, gives no scores, or has weights that are no numbers."
@@ -44,10 +62,9 @@ def export_onnx(model): # TinyConv -> onnx.ModelProto, input [1, 1, 49, 40], out
     check_network(model)
     buffer = io.BytesIO()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
+        with _quiet():
             torch.onnx.export(_with_softmax(model), torch.zeros(1, 1, N_FRAMES, N_CHANNELS), buffer, dynamo=False, opset_version=13, input_names=['features'], output_names=['scores'])
-    except torch.onnx.errors.OnnxExporterError as error: raise KwsError(f'ONNX has no such operator: {str(error).splitlines()[0]} Build the network without it') from None
+    except torch.onnx.errors.OnnxExporterError as error: raise KwsError(f'ONNX lacks an operator ({str(error).splitlines()[0].rstrip(". ")}). Build the network without it') from None
     return _fold_pad(_drop_channel_detour(onnx.load_from_string(buffer.getvalue())))
 
 # %% ../nbs/05_deployment.ipynb #97edbd39
@@ -57,18 +74,22 @@ def _rewire(graph, node): # remove a node that passes its first input on
             if name == node.output[0]: other.input[i] = node.input[0]
     graph.node.remove(node)
 
-def _drop_channel_detour(onnx_model): # [n, 1, 49, 40] -> Gather or Slice -> [n, 49, 40] -> Unsqueeze -> [n, 1, 49, 40]
+def _drop_channel_detour(onnx_model): # [n, 1, 49, 40] -> Gather -> [n, 49, 40] -> Unsqueeze -> [n, 1, 49, 40]
     graph = onnx_model.graph
-    for node in [n for n in graph.node if n.op_type in ('Gather', 'Unsqueeze')]: _rewire(graph, node)
+    for gather in [n for n in graph.node if n.op_type == 'Gather' and n.input[0] == 'features']:
+        following = [n for n in graph.node if gather.output[0] in n.input]
+        if [n.op_type for n in following] != ['Unsqueeze']: continue
+        for node in (*following, gather): _rewire(graph, node)
     return onnx_model
 
 def _node_shapes(onnx_model): # name of a value -> its shape
     import onnx
-    graph = onnx.shape_inference.infer_shapes(onnx_model).graph
+    graph = onnx.shape_inference.infer_shapes(onnx_model, data_prop=True).graph
     return {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*graph.input, *graph.value_info, *graph.output)}
 
 def _make_same(conv, pads, size): # pads: (before, after) of rows and of columns; size: of what is padded
     import onnx
+    if not all(size): raise KwsError('How large the padded image is cannot be told from the ONNX graph, so neither whether the padding is SAME. Give the reshape in front of it fixed sizes')
     attribute = {a.name: list(a.ints) for a in conv.attribute}
     expected = [_same_pads(n, k, s) for n, k, s in zip(size, attribute['kernel_shape'], attribute.get('strides', (1, 1)))]
     if pads != expected: raise KwsError(f'The padding is {pads} (rows, columns: before and after), and SAME would be {expected}: TFLite has no such convolution. Pad as SAME does, or not at all')
@@ -87,11 +108,11 @@ def _fold_pad(onnx_model):
         names = [n.op_type for n in following]
         if names != ['Conv']: raise KwsError(f'A Pad in front of {", ".join(names) or "nothing"}: TFLite pads in convolutions only. Put it in front of a convolution, or leave it out')
         pads = _constant_pads(graph, pad, values)
-        _make_same(following[0], [(pads[2], pads[6]), (pads[3], pads[7])], _node_shapes(onnx_model)[pad.input[0]][2:])
+        _make_same(following[0], [(pads[2], pads[6]), (pads[3], pads[7])], _node_shapes(onnx_model).get(pad.input[0], [0])[-2:])
         _rewire(graph, pad)
     for conv in [n for n in graph.node if n.op_type == 'Conv']:
         pads = next((list(a.ints) for a in conv.attribute if a.name == 'pads'), None)
-        if pads and any(pads): _make_same(conv, [(pads[0], pads[2]), (pads[1], pads[3])], _node_shapes(onnx_model)[conv.input[0]][2:])
+        if pads and any(pads): _make_same(conv, [(pads[0], pads[2]), (pads[1], pads[3])], _node_shapes(onnx_model).get(conv.input[0], [0])[-2:])
     return onnx_model
 
 # %% ../nbs/05_deployment.ipynb #f9b75494
@@ -112,24 +133,6 @@ def _constant_pads(graph, pad, values): # the exporter may compute the pads with
     small = onnx.helper.make_graph(nodes, 'pads', [], [output], [i for i in graph.initializer if i.name in needed])
     return ReferenceEvaluator(onnx.helper.make_model(small, opset_imports=[onnx.helper.make_opsetid('', 13)])).run(None, {})[0].tolist()
 
-# %% ../nbs/05_deployment.ipynb #eb7755a3
-@contextlib.contextmanager
-def _quiet(): # TensorFlow, its add-ons and their C++ say much that nobody can act on
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-    os.environ.setdefault('CUDA_VISIBLE_DEVICES', '-1')
-    level = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    kept, null = [os.dup(1), os.dup(2)], os.open(os.devnull, os.O_WRONLY)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter('ignore')
-            for fd in (1, 2): os.dup2(null, fd)
-            yield
-    finally:
-        for fd, saved in zip((1, 2), kept): os.dup2(saved, fd)
-        for fd in (*kept, null): os.close(fd)
-        logging.disable(level)
-
 # %% ../nbs/05_deployment.ipynb #bc669afe
 def _stand_in_for_addons(): # onnx-tf imports tensorflow_addons, for operators no network here has; there is none for TensorFlow after 2.15
     import sys, types
@@ -149,14 +152,18 @@ def export_saved_model(onnx_model, folder):
         import tensorflow as tf
         _stand_in_for_addons()
         from onnx_tf.backend import prepare
-        try: network = prepare(onnx_model).tf_module
-        except Exception as error:
-            names = ', '.join(sorted({n.op_type for n in onnx_model.graph.node}))
-            raise KwsError(f'onnx-tf cannot build the network ({type(error).__name__}: {error}). It has {names}: leave out the one it names') from None
+        network = prepare(onnx_model).tf_module
         @tf.function(input_signature=[tf.TensorSpec((1, N_FRAMES, N_CHANNELS, 1), tf.float32, name='features')])
         def serve(features): return dict(scores=network(features=tf.transpose(features, (0, 3, 1, 2)))['scores'])
-        with atomic_path(folder) as temporary: tf.saved_model.save(network, str(temporary), signatures=serve)
+        try:
+            with atomic_path(folder) as temporary: tf.saved_model.save(network, str(temporary), signatures=serve)
+        except (OSError, KwsError): raise
+        except Exception as error: raise KwsError(_why_not_onnx_tf(error, onnx_model)) from None
     return Path(folder)
+
+def _why_not_onnx_tf(error, onnx_model):
+    names, lines = ', '.join(sorted({n.op_type for n in onnx_model.graph.node})), [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f'onnx-tf cannot build the network ({type(error).__name__}: {(lines or ["no reason"])[-1][:200]}). It has {names}: build it without the one that is named'
 
 # %% ../nbs/05_deployment.ipynb #07d36ef0
 def _add_labels(content, labels): # a .tflite that says what its scores stand for
