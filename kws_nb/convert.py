@@ -65,7 +65,7 @@ def export_onnx(model): # TinyConv -> onnx.ModelProto, input [1, 1, 49, 40], out
         with _quiet():
             torch.onnx.export(_with_softmax(model), torch.zeros(1, 1, N_FRAMES, N_CHANNELS), buffer, dynamo=False, opset_version=13, input_names=['features'], output_names=['scores'])
     except torch.onnx.errors.OnnxExporterError as error: raise KwsError(f'ONNX lacks an operator ({str(error).splitlines()[0].rstrip(". ")}). Build the network without it') from None
-    return _fold_pad(_drop_channel_detour(onnx.load_from_string(buffer.getvalue())))
+    return _drop_unused(_fold_pad(_drop_channel_detour(onnx.load_from_string(buffer.getvalue()))))
 
 # %% ../nbs/05_deployment.ipynb #97edbd39
 def _rewire(graph, node): # remove a node that passes its first input on
@@ -119,6 +119,13 @@ def _fold_pad(onnx_model):
 def _same_pads(size, kernel, stride): # TensorFlow's SAME: the odd one goes after
     total = max((-(-size//stride) - 1)*stride + kernel - size, 0)
     return (total//2, total - total//2)
+
+def _drop_unused(onnx_model): # the exporter's small nodes that computed the pads, and the network's own that nothing reads any more
+    graph, used = onnx_model.graph, {output.name for output in onnx_model.graph.output}
+    for node in reversed(list(graph.node)):
+        if used & set(node.output): used |= set(node.input)
+        else: graph.node.remove(node)
+    return onnx_model
 
 def _constant_pads(graph, pad, values): # the exporter may compute the pads with a few small nodes: evaluate them
     import onnx
