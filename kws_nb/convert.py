@@ -82,14 +82,16 @@ def _drop_channel_detour(onnx_model): # [n, 1, 49, 40] -> Gather -> [n, 49, 40] 
         for node in (*following, gather): _rewire(graph, node)
     return onnx_model
 
-def _node_shapes(onnx_model): # name of a value -> its shape
+def _image_size(onnx_model, name): # rows and columns of a value in the graph, by running it up to there
     import onnx
-    graph = onnx.shape_inference.infer_shapes(onnx_model, data_prop=True).graph
-    return {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*graph.input, *graph.value_info, *graph.output)}
+    from onnx.reference import ReferenceEvaluator
+    part = onnx.ModelProto.FromString(onnx_model.SerializeToString())
+    del part.graph.output[:]
+    part.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    return ReferenceEvaluator(_drop_unused(part)).run(None, dict(features=np.zeros((1, 1, N_FRAMES, N_CHANNELS), np.float32)))[0].shape[-2:]
 
 def _make_same(conv, pads, size): # pads: (before, after) of rows and of columns; size: of what is padded
     import onnx
-    if not all(size): raise KwsError('How large the padded image is cannot be told from the ONNX graph, so neither whether the padding is SAME. Give the reshape in front of it fixed sizes')
     attribute = {a.name: list(a.ints) for a in conv.attribute}
     expected = [_same_pads(n, k, s) for n, k, s in zip(size, attribute['kernel_shape'], attribute.get('strides', (1, 1)))]
     if pads != expected: raise KwsError(f'The padding is {pads} (rows, columns: before and after), and SAME would be {expected}: TFLite has no such convolution. Pad as SAME does, or not at all')
@@ -108,11 +110,11 @@ def _fold_pad(onnx_model):
         names = [n.op_type for n in following]
         if names != ['Conv']: raise KwsError(f'A Pad in front of {", ".join(names) or "nothing"}: TFLite pads in convolutions only. Put it in front of a convolution, or leave it out')
         pads = _constant_pads(graph, pad, values)
-        _make_same(following[0], [(pads[2], pads[6]), (pads[3], pads[7])], _node_shapes(onnx_model).get(pad.input[0], [0])[-2:])
+        _make_same(following[0], [(pads[2], pads[6]), (pads[3], pads[7])], _image_size(onnx_model, pad.input[0]))
         _rewire(graph, pad)
     for conv in [n for n in graph.node if n.op_type == 'Conv']:
         pads = next((list(a.ints) for a in conv.attribute if a.name == 'pads'), None)
-        if pads and any(pads): _make_same(conv, [(pads[0], pads[2]), (pads[1], pads[3])], _node_shapes(onnx_model).get(conv.input[0], [0])[-2:])
+        if pads and any(pads): _make_same(conv, [(pads[0], pads[2]), (pads[1], pads[3])], _image_size(onnx_model, conv.input[0]))
     return onnx_model
 
 # %% ../nbs/05_deployment.ipynb #f9b75494

@@ -12,7 +12,7 @@ import numpy as np
 from pathlib import Path
 from .core import *
 from .convert import *
-from .convert import _add_labels
+from .convert import _add_labels, _quiet
 from .codegen import run_core
 from .data import *
 from .features import micro_features
@@ -72,7 +72,8 @@ def _exported(model, path): # the network with a softmax, input [1, 49, 40, 1], 
             super().__init__()
             self.model = model
         def forward(self, features): return torch.softmax(self.model(features[..., 0]), 1)
-    try: torch.export.save(torch.export.export(Network().eval(), (torch.zeros(1, N_FRAMES, N_CHANNELS, 1),)), str(path))
+    try:
+        with _quiet(): torch.export.save(torch.export.export(Network().eval(), (torch.zeros(1, N_FRAMES, N_CHANNELS, 1),)), str(path))
     except Exception as error: raise KwsError(f'torch.export cannot follow the network: {str(error).strip().splitlines()[0]}') from None
 
 def _run_worker(folder, timeout_s):
