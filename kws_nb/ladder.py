@@ -12,7 +12,7 @@ import numpy as np
 from dataclasses import dataclass, replace
 from .core import *
 from .packing import requantize, single_rounding
-from .convert import Layer, core_layers, core_sources, fast_layers, read_tflite, run_core
+from .convert import Layer, core_layers, fast_layers, read_tflite, run_core
 from .board import reference_model
 from .protocol_emulated import CLOCK_HZ
 from .size import Table, image_size
