@@ -462,7 +462,7 @@ def read_study(path=None)->dict: # default: that of the reference model
     if not path.is_file(): raise KwsError(f'{path}: no such file. field_study(load_data(), {str(path)!r}) makes it, in some minutes')
     return json.loads(path.read_text())
 
-# %% ../nbs/05m_field.ipynb #229b9445
+# %% ../nbs/05m_field.ipynb #47ff76d4
 REPORTED_DROP = (6, 16) # points, from 91 % on the test set to 85 ... 75 % live
 KEYWORD_LABELS = tuple(range(FIRST_KEYWORD, len(LABELS)))
 
@@ -481,7 +481,7 @@ def plot_causes(result:dict, causes=CAUSES): # plotly Figure
         fig.add_trace(_whiskers(d, low, high, y=np.arange(len(names)) + .15 - .3*i, text=names, name=about, marker=dict(size=8, color=color)))
     fig.add_vline(x=0, line_width=1).update_yaxes(tickvals=np.arange(len(names)), ticktext=names)
     fig.update_layout(xaxis_title='points of accuracy lost', height=140 + 28*len(names), margin_l=200,
-                                                   legend=dict(orientation='h', y=1.06), title=f'{result["data"]}: {result["n"]} test clips, 95 % intervals in pairs')
+                                                   legend=dict(orientation='h', y=1.06), title_font_size=14, title=f'{result["data"]}: {result["n"]} test clips, 95 % intervals in pairs')
     return fig
 
 # %% ../nbs/05m_field.ipynb #571d820d
@@ -494,16 +494,16 @@ def cause_table(result:dict, causes=CAUSES)->str: # markdown
         lines.append(f'| {name} | ' + ' | '.join(f'{d:+.1f} [{low:+.1f}, {high:+.1f}]' for d, high, low in (all_, spoken)) + f' | {verdict} |')
     return '\n'.join(lines)
 
-# %% ../nbs/05m_field.ipynb #318e6c64
+# %% ../nbs/05m_field.ipynb #e92c4399
 def plot_curve(result:dict, experiment, values, unit, figure=None, name='all clips', color='65,105,225', only=None, zero=None): # plotly Figure
     "Points lost over the values of one experiment, with a band of 95 %."
     import plotly.graph_objects as go
     fig = figure or go.Figure().update_layout(xaxis_title=unit, yaxis_title='points lost', height=330, title=f'{result["data"]}, {result["n"]} test clips')
     lost = np.array([[0, 0, 0] if v == zero else -100*np.array(difference(result, f'{experiment}: {v}', only=only)) for v in values])
-    fig.add_scatter(x=[*values, *values[::-1]], y=[*lost[:, 1], *lost[::-1, 2]], fill='toself', fillcolor=f'rgba({color},.2)', line_width=0, showlegend=False, hoverinfo='skip')
+    fig.add_scatter(x=[*values, *values[::-1]], y=[*lost[:, 1], *lost[::-1, 2]], mode='lines', fill='toself', fillcolor=f'rgba({color},.2)', line_width=0, showlegend=False, hoverinfo='skip')
     return fig.add_scatter(x=list(values), y=lost[:, 0], name=name, mode='lines+markers', line_color=f'rgb({color})')
 
-# %% ../nbs/05m_field.ipynb #9862ad73
+# %% ../nbs/05m_field.ipynb #e4f6d019
 def plot_operating_points(result:dict): # plotly Figure
     "Keywords found against false alarms an hour, a line for each smoothing window, along its thresholds."
     import plotly.graph_objects as go
@@ -517,7 +517,7 @@ def plot_operating_points(result:dict): # plotly Figure
                         error_y=dict(array=[100*a.interval[1] for a in found] - y, arrayminus=y - [100*a.interval[0] for a in found], thickness=1, width=2))
         if window == SMOOTHING['window_ms']: fig.add_scatter(x=[alarms[THRESHOLDS.index(SMOOTHING['threshold'])]], y=[y[THRESHOLDS.index(SMOOTHING['threshold'])]],
             name='as delivered', mode='markers', marker=dict(symbol='circle-open', size=18, color='black', line_width=2))
-    return fig.update_layout(xaxis=dict(type='log', title='false alarms an hour'), yaxis_title='keywords found (%)', height=400,
+    return fig.update_layout(xaxis=dict(type='log', title='false alarms an hour'), yaxis_title='keywords found (%)', height=400, title_font_size=14,
                              title=f'{result["data"]}: {keywords} keywords among other words,<br>a word each {SLOT/SAMPLE_RATE:g} s, noise at 20 dB, {result["orders"]} orders')
 
 # %% ../nbs/05m_field.ipynb #2f7a614f
