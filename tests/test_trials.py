@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import serial
 import soundfile as sf
+from conftest import root
+from jupyterlab import chromium, fake_microphone, run_notebook, write_notebook
 from kws_nb.board import Board, Detected, Heard
 from kws_nb.core import KEYWORDS, LABELS, KwsError
 from kws_nb.recorder import save_recording
@@ -124,7 +126,7 @@ def test_the_rows_of_table_2():
     assert letters[:5] == ("letters", 1, 1, "100 % [21, 100]", "nothing 1") and others[2] == 0
     assert [row[2] for row in table2(score, "as_unknown").rows] == [8, 9, 0, 0]
     notes = table2_notes(score)
-    assert '"letters" has 1 trials' in notes and '"yes"' not in notes, "ten trials get no note"
+    assert '"letters" has 1 trial:' in notes and '"yes"' not in notes, "ten trials get no note"
     assert "| yes | 10 | 8 |" in score._repr_markdown_() and "made up" in str(score)
     with pytest.raises(KwsError, match="no way of counting"):
         table2(score, "kindly")
@@ -389,6 +391,23 @@ def test_recording_goes_on_to_the_next_word(tmp_path, spoken):
     recorder.board = "emulated://nowhere"
     recorder.hear()
     assert "cannot be opened" in recorder.result.value
+
+
+@pytest.mark.needs("chromium")
+def test_record_and_send_in_a_browser(lab):
+    "Two words recorded, one after the other, sent to the board, and a table on the page."
+    url, folder = lab
+    write_notebook(folder / "trials.ipynb", "from kws_nb.trials import *", "shown = record_trials(n=1, root='trials')\nshown.recorder.countdown = 0\nshown")
+    with chromium(*fake_microphone(root / "data/clips/yes.wav"), permissions=["microphone"]) as page:
+        run_notebook(page, url, "trials.ipynb")
+        for left in ("Still to record: no 1 of 1", "All are recorded."):
+            page.click(".kws-record")
+            page.get_by_text("Recorded: 1.00 s").wait_for()
+            page.click(".kws-save")
+            page.get_by_text(left).wait_for()
+        assert sorted(p.parent.name for p in folder.glob("trials/*/*.wav")) == ["no", "yes"]
+        page.get_by_text("Send to the board").click()
+        page.get_by_text('"no" has 1 trial').wait_for(timeout=60_000)
 
 
 def test_recorder_without_a_kernel_is_a_picture(monkeypatch, tmp_path):
