@@ -107,7 +107,7 @@ def _in_turn(paths, n, rng, key): # n of them, every key once before any comes t
 
 # %% ../nbs/05l_trials.ipynb #05c1000e
 def folder_clips(folder=None, # `<word>/<file>`, WAV, FLAC, OGG or MP3; default `data/recordings`
-                 words=None,  # default: every folder
+                 words=None,  # default: every folder; `_unknown_`: all that are not named
                  n=None       # of each at most; default: all
                 )->Recorded:
     "Recordings from a folder."
@@ -115,9 +115,10 @@ def folder_clips(folder=None, # `<word>/<file>`, WAV, FLAC, OGG or MP3; default 
     found = {path.name: sorted(p for p in path.iterdir() if p.suffix.lower() in SOUND_FILES) for path in sorted(folder.glob('*')) if path.is_dir() and path.name[0] != '.'}
     found = {word: paths for word, paths in found.items() if paths}
     if not found: raise KwsError(f'{folder} holds no recordings. Expected a folder for each word, as in yes/me_nohash_0.wav; record_trials() makes them')
-    if missing := [word for word in words or () if word not in found]: raise KwsError(f'{folder} has no "{missing[0]}"; it has {", ".join(found)}. Record it, or leave it out')
+    words = [word for name in words or found for word in ([other for other in found if other not in words] if name == _STRANGE else [name])]
+    if missing := [word for word in words if word not in found]: raise KwsError(f'{folder} has no "{missing[0]}"; it has {", ".join(found)}. Record it, or leave it out')
     recorded = Recorded(f'recordings in {folder.name}', [])
-    for word in words or found:
+    for word in words:
         for path in found[word][:n]:
             try: recorded.clips.append(Spoken(word, _read_word(path), path.stem.split('_')[0]))
             except KwsError as error: recorded.refused[f'{word}/{path.name}'] = str(error).replace(f'{path.parent}{os.sep}', '')
@@ -162,7 +163,7 @@ def trial_clips(words=(*KEYWORDS, _STRANGE), # `_unknown_`: any other words
     "Words for a test of the board."
     rng, root = np.random.default_rng(seed), _tree(data)
     own = words if folder else [word for word in words if word != _STRANGE and recordings(word)]
-    if own: return replace(folder_clips(folder, own, n), noise=_test_noise(root))
+    if own: return replace(folder_clips(folder, [*own, *(word for word in words if word == _STRANGE and word not in own)], n), noise=_test_noise(root))
     data = data or load_data()
     clips = _set_clips(root, words, n, rng) if root else _part_clips(data.testing, words, n, rng)
     return Recorded(f'{data.name}, test part', clips, _test_noise(root))
@@ -271,13 +272,13 @@ def _feed_trials(board, stream, session, path):
     first, last = session.done, session.n_samples
     board.command('reset')
     if not first: last = 0
-    start = max(0, first - 1) # the word before once more: the front end settles
+    start, every = max(0, first - 1), max(10, len(stream.trials)//20) # the word before once more: the front end settles
     begin = stream.trials[start].begin
     for k, trial in enumerate(stream.trials[start:], start):
         end = stream.trials[k + 1].begin if k + 1 < len(stream.trials) else len(stream.samples)
         board.hear(stream.samples[trial.begin:end])
         session.take(board, begin, max(end, session.n_samples), last)
-        if k % 10 == 9: save_trials(path, session)
+        if k % every == every - 1: save_trials(path, session)
 
 # %% ../nbs/05l_trials.ipynb #05c1001c
 def hear_trials(stream:Stream,
@@ -458,7 +459,7 @@ def table2_notes(score:Score)->str:
     if others := len(score.alarms) - k: notes.append(f'{_STRANGE} between the words: {others}')
     for name, outcomes in score.rows().items():
         low, high = score.right(name).interval
-        if len(outcomes) < FEWEST_TRIALS: notes.append(f'"{name}" has {len(outcomes)} trials: its interval spans {100*(high - low):.0f} points')
+        if len(outcomes) < FEWEST_TRIALS: notes.append(f'"{name}" has {len(outcomes)} trial{"s"*(len(outcomes) > 1)}: its interval spans {100*(high - low):.0f} points')
     return '. '.join(filter(None, notes)) + '.'
 
 # %% ../nbs/05l_trials.ipynb #05c1002c
@@ -557,14 +558,15 @@ class TrialRecorder(_Missing):
     def hear(self, _=None):
         "Let the board hear what is recorded, and show table 2."
         from html import escape
+        def show(text): self.result.value = f'<pre style="white-space: pre; overflow-x: auto; line-height: 1.3">{escape(text)}</pre>'
         try:
-            self.result.value = 'The board listens …'
+            show('The board listens …')
             words = [word for word in self.words if recordings(word, self.root)]
             recorded = trial_clips(words, n=None, folder=recordings_dir(self.root))
             self.score = score_trials(hear_trials(make_stream(recorded), self.board))
             left_out = ''.join(f'\nleft out: {name}: {why}' for name, why in recorded.refused.items())
-            self.result.value = f'<pre>{escape(str(self.score) + left_out)}</pre>'
-        except KwsError as error: self.result.value = f'<pre>{escape(str(error))}</pre>'
+            show(str(self.score) + left_out)
+        except KwsError as error: show(str(error))
 
 # %% ../nbs/05l_trials.ipynb #05c10037
 def record_trials(words=KEYWORDS, n=FEWEST_TRIALS, # recordings of each
@@ -606,22 +608,25 @@ def announce_trials(board,           # a port, or an open `Board`
                     words=KEYWORDS,  # to say; any words
                     n=FEWEST_TRIALS, # of each
                     seconds=3.,      # for each, from the announcement on
-                    path=None,       # where the session is kept; default `build/trials/announced.json`
+                    path=None,       # where the session is kept, and read when it is whole; default: in `build/trials`, where a whole one begins anew
                     say=print,       # shows a line
                     seed=0           # of the order
                    )->Session:
     "Announce words one after the other, and listen to what a real board detects."
     if seconds < 2: raise KwsError(f'{seconds} s for a word are too short: the board averages over one, and somebody has to speak. Use 2 or more')
-    words, path = [check_label(word) for word in words], Path(path or build_dir()/'trials/announced.json')
+    words = [check_label(word) for word in words]
     board, opened_here = _opened(board)
     try:
         about = dict(name='announced words', words=words, n=n, seconds=seconds, seed=seed, settings=board.settings(stream='on'))
-        order = np.random.default_rng(seed).permutation(np.repeat(words, n))
-        session = _kept_session(path, about, [Trial(str(word), '', _FAR, _FAR, None, _FAR) for word in order], board.labels)
-        if session.done == len(session.trials): return session
+        trials = [Trial(str(word), '', _FAR, _FAR, None, _FAR) for word in np.random.default_rng(seed).permutation(np.repeat(words, n))]
+        file = Path(path or build_dir()/f'trials/announced-{digest(sorted(about.items()))}.json')
+        session = _kept_session(file, about, trials, board.labels)
+        if session.done == len(trials):
+            if path: return session
+            session = Session(about, trials, board.labels)
         try: _announce(board, session, seconds, say)
-        except (KwsError, serial.SerialException) as error: raise _gone(error, session, path) from None
-        finally: save_trials(path, session)
+        except (KwsError, serial.SerialException) as error: raise _gone(error, session, file) from None
+        finally: save_trials(file, session)
     finally:
         if opened_here: board.close()
     return session

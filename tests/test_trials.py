@@ -210,13 +210,21 @@ def test_folders_without_words(tmp_path):
         folder_clips(tmp_path, ["no"])
 
 
+def test_other_folders_are_unknown_words(tmp_path, data, rng):
+    for word in ("no", "s", "wow", "yes"):
+        save_recording(tone(4800, 9600, rng).astype(np.float32), word, root=tmp_path)
+    assert [c.word for c in trial_clips(folder=tmp_path, data=data).clips] == ["yes", "no", "s", "wow"]
+    assert [c.word for c in trial_clips(["no"], folder=tmp_path, data=data).clips] == ["no"]
+    assert [c.word for c in folder_clips(tmp_path).clips] == ["no", "s", "wow", "yes"]
+
+
 def test_own_recordings_come_first(tmp_path, monkeypatch, data):
     import kws_nb.trials
 
     asked = []
     monkeypatch.setattr(kws_nb.trials, "recordings", lambda word, root=None: asked.append(word) or ([1] if word == "no" else []))
-    monkeypatch.setattr(kws_nb.trials, "folder_clips", lambda folder, words, n: Recorded("own", [Spoken(words[0], np.zeros(16000, np.int16))]))
-    assert trial_clips(data=data).name == "own" and asked == ["yes", "no"]
+    monkeypatch.setattr(kws_nb.trials, "folder_clips", lambda folder, words, n: Recorded(" ".join(words), [Spoken("no", np.zeros(16000, np.int16))]))
+    assert trial_clips(data=data).name == "no _unknown_" and asked == ["yes", "no"]
 
 
 def test_test_clips(data):
@@ -362,6 +370,9 @@ def test_announced_trials(spoken, tmp_path):
         board.timeout = 5
         session = announce_trials(board, n=2, path=path, say=obey(board))
     assert sum("say" in line and "/4" in line for line in lines) == 3 + 2, "the third is announced again"
+    with Board() as board:
+        board.settings(threshold=120)
+        assert announce_trials(board, n=2, path=path, say=None) == session, "a whole one is read"
     assert sorted(t.word for t in session.trials) == ["no", "no", "yes", "yes"] and session.done == 4
     assert all(t.until - t.start == 48000 for t in session.trials) and np.all(np.diff([t.start for t in session.trials]) >= 48000)
     outcomes = score_trials(session).outcomes
