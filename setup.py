@@ -22,7 +22,7 @@ class BuildWithCore(build_py):
         if self.editable_mode:
             return  # a clone compiles its core when it is first needed
         package = Path(self.build_lib) / settings["lib_name"]
-        for folder in ("kws", "host", "emulated", "verify"):
+        for folder in ("kws", "host", "emulated", "verify", "steps"):
             shutil.copytree(root / "firmware" / folder, package / "_firmware" / folder, dirs_exist_ok=True)
         for folder in ("models", "clips"):
             shutil.copytree(root / "data" / folder, package / "_data" / folder, dirs_exist_ok=True)

@@ -63,15 +63,16 @@ def build_firmware(model=None,          # int8 .tflite, path or bytes, default `
                    board='emulated',    # folder in `firmware`; what it lacks comes from `firmware/emulated`
                    extra=None,          # more generated files, name -> text
                    live=True,           # with the spotter and its protocol; else any model's shape will do
-                   defines=()           # of the preprocessor, as in `KWS_PLAIN_C`
+                   defines=(),          # of the preprocessor, as in `KWS_PLAIN_C`
+                   flags=()             # more of the compiler's; `-Os` takes the place of `-O3`
                   )->Path:              # ELF, cached by the hash of all that it depends on
     "Compile the live firmware with a model. In an installed wheel the reference model's image is there already."
-    if not checkout() and (model, toolchain, board, extra, live, defines) == (None, 'clang', 'emulated', None, True, ()): return prebuilt_image()
+    if not checkout() and (model, toolchain, board, extra, live, defines, flags) == (None, 'clang', 'emulated', None, True, (), ()): return prebuilt_image()
     compiler, source = _cross_compiler(toolchain), firmware_dir()
     generated = core_sources(model if isinstance(model, bytes) else Path(model or reference_model()), live=live) | (extra or {})
     folders = dict.fromkeys((source/board, source/'emulated', source/'kws/src'))
     inputs = [path for folder in folders for path in folder.iterdir() if path.suffix in ('.c', '.h', '.S', '.ld')]
-    command = [*compiler, *_CPU[toolchain], *(f'-D{name}' for name in defines), *_FLAGS]
+    command = [*compiler, *_CPU[toolchain], *(f'-D{name}' for name in defines), *_FLAGS, *flags]
     output = build_dir()/f'firmware/{board}-{toolchain}-{sources_hash(inputs, command[len(compiler):], _LINK, generated)}.elf'
     if output.is_file(): return output
     named = {path.name: path for folder in reversed(folders) for path in sorted(folder.glob('*.[cS]')) if live or path.name not in _LIVE} # a board's own file replaces the emulated board's

@@ -182,8 +182,21 @@ class _Counted(_Hardware): # what the hook in kws_count.c counts
         "Start the counts of `call_tree` again."
         for node in self._nodes[0:self._calls.n_nodes]: node.calls = node.instructions = node.cycles = 0
 
+# %% ../nbs/05b_emulator.ipynb #9017a15c
+class _Named(_Counted): # and by their names
+    @property
+    def executed(self)->dict: # mnemonic -> how often
+        "Which instructions have run since the start; of those that follow an `IT`, the skipped ones count too."
+        counts = {}
+        for i in map(int, np.flatnonzero(self._arrays['block_runs'])):
+            code = bytes(self.uc.mem_read(2*i, int(self._arrays['block_bytes'][i])))
+            for _, _, mnemonic, _ in _disassembler().disasm_lite(code, 2*i):
+                name = mnemonic.split('.')[0]
+                counts[name] = counts.get(name, 0) + int(self._arrays['block_runs'][i])
+        return counts
+
 # %% ../nbs/05b_emulator.ipynb #5b0e0a05
-class Machine(_Counted):
+class Machine(_Named):
     "A Cortex-M4 with an image in its flash, run until it waits for something."
     def __init__(self,
                  elf,                       # firmware image

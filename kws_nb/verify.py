@@ -35,9 +35,10 @@ class RawBoard:
     def __init__(self,
                  model,              # int8 .tflite, path or bytes
                  toolchain='clang',  # or 'gcc'
-                 defines=()          # `KWS_PLAIN_C`: without the fast kernels
+                 defines=(),         # `KWS_PLAIN_C`: without the fast kernels
+                 **build             # more of `build_firmware`
                 ):
-        self.machine = Machine(build_firmware(model, toolchain, board='verify', live=False, defines=defines))
+        self.machine = Machine(build_firmware(model, toolchain, board='verify', live=False, defines=defines, **build))
 
     def run(self,
             x,            # int8

@@ -90,7 +90,7 @@ def test_import_is_light():
 
 def test_modules_import_only_to_their_left():
     order = "core audio recorder features explorer tables data models graph size memory latency size_explorer train representations quantize".split()
-    order += "prune packing convert codegen training_bench board protocol_emulated verify converters profile arduino bench live demo keywords cli".split()
+    order += "prune packing convert codegen training_bench board protocol_emulated verify converters ladder profile energy arduino bench field live trials demo keywords cli".split()
     for i, name in enumerate(order):
         used = set(re.findall(r"^\s*from (?:kws_nb)?\.(\w+) import|^from kws_nb\.(\w+) import", (root / f"kws_nb/{name}.py").read_text(), re.M))
         used = {a or b for a, b in used}

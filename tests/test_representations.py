@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ from kws_nb.representations import (
     tiny_conv,
 )
 from kws_nb.size import count_operations
-from kws_nb.train import Accuracy, Settings, epoch_features, train
+from kws_nb.train import REPORT, Accuracy, Settings, epoch_features, train
 
 
 def tone(hz, level=0.1):
@@ -354,6 +355,7 @@ def test_contest(small, tmp_path, monkeypatch):
 def test_the_stored_result_can_be_recomputed():
     "Every mean, interval and difference of data/models/representations.json follows from its counts."
     result = json.loads((models_dir() / "representations.json").read_text())
+    assert result["settings"] == {name: value for name, value in asdict(REPORT).items() if name != "seed"}, "the recipe has changed since: run the slow cell of 04b_representations"
     n, seeds, reference = result["n_test"], result["seeds"], result["representations"][result["reference"]]
     assert result["names"] == list(result["representations"]) == list(CONTEST) and len(seeds) == 5 and n == 843
     for name, r in result["representations"].items():
