@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CONVERTED', 'ENGINES', 'check_network', 'export_onnx', 'export_saved_model', 'check_calibration', 'convert_tflite',
-           'model_labels', 'atomic_files', 'Converted', 'convert', 'quantize_features', 'best_engine', 'run_tflite',
-           'calibration_study', 'c_array', 'Tensor', 'Operator', 'Graph', 'read_tflite']
+           'calibration_clips', 'model_labels', 'atomic_files', 'Converted', 'convert', 'quantize_features',
+           'best_engine', 'run_tflite', 'calibration_study', 'c_array', 'Tensor', 'Operator', 'Graph', 'read_tflite']
 
 # %% ../nbs/05_deployment.ipynb #6e13ffa9
 import contextlib, io, json, logging, os, re, shutil, tempfile, warnings
@@ -207,6 +207,13 @@ def convert_tflite(saved_model,    # folder
 def _why_not_tflite(error): # TensorFlow's page of text, as a sentence
     operators = sorted({name for name in re.findall(r"'?tf\.([A-Z]\w+)'?", str(error)) if name not in ('Lite',)})
     return f'TFLite has no operator for {", ".join(operators)}. Build the network without it' if operators else f'TensorFlow cannot convert the network: {str(error).strip().splitlines()[0][:200]}'
+
+def calibration_clips(data, # `Data`
+                      n=300 # at most
+                     )->np.ndarray: # float32 `[n, 49, 40]`
+    "Features of training clips, evenly spread over all of them."
+    from kws_nb.features import micro_features
+    return micro_features(data.training.clips[np.linspace(0, len(data.training) - 1, min(n, len(data.training))).astype(int)])
 
 
 # %% ../nbs/05_deployment.ipynb #07d36ef0

@@ -123,8 +123,7 @@ def convert_checkpoint(checkpoint,         # `.safetensors` of `save_model`
     if backend == 'litert': litert_python()
     model, _ = load_model(checkpoint)
     data = data or load_data(words=model.labels[len(LABELS) - len(KEYWORDS):])
-    chosen = np.linspace(0, len(data.training) - 1, min(n_calibration, len(data.training))).astype(int)
-    return BACKENDS[backend](model, micro_features(data.training.clips[chosen]), folder or build_dir()/'convert'/Path(checkpoint).stem)
+    return BACKENDS[backend](model, calibration_clips(data, n_calibration), folder or build_dir()/'convert'/Path(checkpoint).stem)
 
 # %% ../nbs/05i_converters.ipynb #f2b54807
 def _judge(converted, seconds, test, labels, expected): # one converter's row; expected: labels that the float network gives
@@ -175,7 +174,7 @@ def compare_converters(data, checkpoint, path=None, # the result's JSON: read if
     about = dict(data=data.name, data_hash=data_hash(data), model=digest(*(v.numpy() for v in model.state_dict().values())), n_calibration=n_calibration)
     known = json.loads(Path(path).read_text()) if path and Path(path).is_file() else {}
     if about.items() <= known.items(): return known
-    clips = micro_features(data.training.clips[np.linspace(0, len(data.training) - 1, n_calibration).astype(int)])
+    clips = calibration_clips(data, n_calibration)
     test, labels = micro_features(data.testing.clips), data.testing.labels
     expected, rows, answers = predict(model, test).argmax(1), {}, []
     with tempfile.TemporaryDirectory() as folder:

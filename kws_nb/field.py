@@ -481,7 +481,7 @@ def plot_causes(result:dict, causes=CAUSES): # plotly Figure
         fig.add_trace(_whiskers(d, low, high, y=np.arange(len(names)) + .15 - .3*i, text=names, name=about, marker=dict(size=8, color=color)))
     fig.add_vline(x=0, line_width=1).update_yaxes(tickvals=np.arange(len(names)), ticktext=names)
     fig.update_layout(xaxis_title='points of accuracy lost', height=140 + 28*len(names), margin_l=200,
-                                                   legend=dict(orientation='h', y=1.06), title_font_size=14, title=f'{result["data"]}: {result["n"]} test clips, 95 % intervals in pairs')
+                                                   legend=dict(orientation='h', y=1.06), title_font_size=14, title=f'{result["data"]}: {result["n"]} test clips,<br>95 % intervals in pairs')
     return fig
 
 # %% ../nbs/05m_field.ipynb #571d820d
