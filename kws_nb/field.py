@@ -77,7 +77,7 @@ int kws_stream_detect(const uint32_t*, const int8_t*, size_t, uint16_t, uint16_t
 @lru_cache(4)
 def _stream_library(model): # bytes of an int8 .tflite; -> `ffi`, `lib`
     from cffi import FFI
-    from kws_nb.board import core_sources
+    from kws_nb.codegen import core_sources
     source, compiler, generated = firmware_dir()/'kws/src', host_compiler(), core_sources(model) | {'kws_stream.c': _STREAM_C}
     output = build_dir()/f'core/kws_stream-{sources_hash(source.glob("*.[ch]"), compiler, generated)}.so'
     if not output.is_file():

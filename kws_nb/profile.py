@@ -100,7 +100,8 @@ def bench_columns(runs=300,
     "The report's table 1, ours, and a real board's."
     def times(port):
         with Board(port) as board: return {stage: numbers for stage, *numbers in bench_rows(board.bench(runs))}
-    port = port or os.environ.get('KWS_NB_BOARD')
+    port = port or os.environ.get('KWS_NB_BOARD') or ''
+    if port.startswith('emulated:'): raise KwsError(f'{port} is emulated: its times are estimates, which have a column already. Name the port of a real board, or none')
     return {REPORT_COLUMN: TABLE_1, EMULATED_COLUMN: times(EMULATED), REAL_COLUMN: times(port) if port else {}}
 
 def bench_table(columns:dict # of `bench_columns`

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from kws_nb.board import Board
 from kws_nb.cli import app
-from kws_nb.core import build_dir
+from kws_nb.core import KwsError, build_dir
 from kws_nb.profile import EMULATED_COLUMN, REAL_COLUMN, REPORT_COLUMN, STAGES, bench_columns, bench_table, packed_instructions, plot_stages, profile_board
 
 
@@ -44,12 +44,16 @@ def test_what_is_heard_first_is_not_counted():
 
 
 def test_columns_of_table_1(monkeypatch):
-    "A board that is not named leaves its column empty; a named one fills it."
+    "A board that is not named leaves its column empty; a named one fills it (the emulated one stands for it); an estimate never does."
     monkeypatch.delenv("KWS_NB_BOARD", raising=False)
     columns = bench_columns(2)
     assert list(columns) == [REPORT_COLUMN, EMULATED_COLUMN, REAL_COLUMN] and columns[REAL_COLUMN] == {}
     assert all(row[-1] == "–" for row in bench_table(columns).rows)
-    monkeypatch.setenv("KWS_NB_BOARD", "emulated://nano33ble")
-    assert bench_columns(2)[REAL_COLUMN] == columns[EMULATED_COLUMN]
+    with pytest.raises(KwsError, match="its times are estimates"):
+        bench_columns(2, "emulated://nano33ble")
+    opened = []
+    monkeypatch.setattr("kws_nb.profile.Board", lambda port: opened.append(port) or Board("emulated://nano33ble"))
+    monkeypatch.setenv("KWS_NB_BOARD", "/dev/ttyACM0")
+    assert bench_columns(2)[REAL_COLUMN] == columns[EMULATED_COLUMN] and opened[-1] == "/dev/ttyACM0"
     shares = plot_stages(columns).data
     assert [trace.name for trace in shares] == list(STAGES) and [sum(trace.x[i] for trace in shares) for i in (0, 1)] == pytest.approx([1, 1])
