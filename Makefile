@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/installed
+NOTEBOOKS = $(shell find nbs -name "*.ipynb" -not -path "*/.*" | sort)
 
 .PHONY: demo test lab firmware bench docs readme export outputs pictures check clean
 
@@ -34,8 +35,8 @@ export: $(INSTALLED)
 
 # Figures are stored as plotly's data, for JupyterLab, and as pictures, for the rendered pages; widgets as their pictures.
 outputs: $(INSTALLED)
-	KWS_NB_STATIC=1 TQDM_DISABLE=1 PLOTLY_RENDERER=plotly_mimetype+png $(BIN)/jupyter nbconvert --to notebook --execute --ExecutePreprocessor.store_widget_state=False --inplace $(or $(NOTEBOOK),nbs/*.ipynb)
-	$(BIN)/python tools/shrink.py $(or $(NOTEBOOK),nbs/*.ipynb)
+	KWS_NB_STATIC=1 TQDM_DISABLE=1 PLOTLY_RENDERER=plotly_mimetype+png $(BIN)/jupyter nbconvert --to notebook --execute --ExecutePreprocessor.store_widget_state=False --inplace $(or $(NOTEBOOK),$(NOTEBOOKS))
+	$(BIN)/python tools/shrink.py $(or $(NOTEBOOK),$(NOTEBOOKS))
 	$(BIN)/nbdev_clean
 
 # Each widget, photographed in a browser.

@@ -28,7 +28,7 @@ class BuildWithCore(build_py):
             shutil.copytree(root / "data" / folder, package / "_data" / folder, dirs_exist_ok=True)
         sys.path.insert(0, str(root))
         from kws_nb.board import build_firmware
-        from kws_nb.core import compile_core, host_compiler
+        from kws_nb.host import compile_core, host_compiler
 
         compile_core(package / "_core.so", host_compiler())
         image = build_firmware().read_bytes()
@@ -59,7 +59,7 @@ setup(
     url=settings["git_url"],
     keywords=settings["keywords"],
     packages=find_packages(include=["kws_nb", "kws_nb.*"]),
-    package_data={"kws_nb": ["static/*"]},
+    package_data={"kws_nb.widgets": ["*.mjs", "*.css", "*.png"]},
     python_requires=f">={settings['min_python']}",
     install_requires=requirements("requirements"),
     extras_require={name: requirements(f"{name}_requirements") for name in ("firmware", "convert", "dev")},

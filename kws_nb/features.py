@@ -13,6 +13,7 @@ __all__ = ['BACKENDS', 'FFT_SIZE', 'N_BINS', 'LOWER_HZ', 'UPPER_HZ', 'WINDOW_BIT
 import numpy as np
 from pathlib import Path
 from .core import *
+from .host import *
 
 # %% ../nbs/02_preprocessing.ipynb #da84d991
 from .audio import check_clip

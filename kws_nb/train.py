@@ -19,6 +19,7 @@ from pathlib import Path
 from torch import nn
 from torch.nn import functional as F
 from .core import *
+from .host import *
 from .data import *
 from .features import micro_features
 from .models import TinyConv

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from kws_nb.board import reference_model
 from kws_nb.codegen import core_sources
-from kws_nb.core import build_dir, checkout, sources_hash
+from kws_nb.core import build_dir, checkout
+from kws_nb.host import sources_hash
 
 ROOT = checkout()
 CORE, HOST, C_TESTS = (ROOT / "firmware" / name for name in ("kws/src", "host", "tests"))

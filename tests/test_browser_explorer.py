@@ -4,7 +4,7 @@ import pytest
 from conftest import root
 from jupyterlab import chromium, run_notebook, write_notebook
 from kws_nb.audio import read_clip
-from kws_nb.explorer import FeatureSettings, explore, summary
+from kws_nb.widgets.explorer import FeatureSettings, explore, summary
 
 pytestmark = pytest.mark.needs("chromium")
 FIGURE = "document.querySelector('.js-plotly-plot')"
@@ -15,7 +15,7 @@ SUMS = f"{FIGURE}.data.map(trace => (trace.z ?? [trace.y]).reduce((sum, row) => 
 def page(lab):
     url, folder = lab
     moved_before_it_is_shown = "explorer = SpectrogramExplorer()\nexplorer.clip.value = 'synthetic: yes'\nexplorer.controls.hop_ms.value = 10\nexplorer"
-    write_notebook(folder / "explorer.ipynb", "from kws_nb.explorer import SpectrogramExplorer", moved_before_it_is_shown)
+    write_notebook(folder / "explorer.ipynb", "from kws_nb.widgets.explorer import SpectrogramExplorer", moved_before_it_is_shown)
     with chromium(viewport={"width": 1280, "height": 1100}) as page:
         page.errors = []
         page.on("pageerror", lambda error: page.errors.append(str(error)))

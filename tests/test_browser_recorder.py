@@ -20,7 +20,7 @@ NOTEBOOK = """
 import json
 from pathlib import Path
 import numpy as np
-from kws_nb.recorder import Recorder
+from kws_nb.widgets.recorder import Recorder
 recorder = Recorder(countdown=.5, root='recordings')
 def heard(change):
     with Path('takes.npy').open('ab') as file: np.save(file, recorder.samples)
@@ -207,7 +207,7 @@ window.AudioContext = class extends AudioContext {
 @pytest.mark.parametrize("script", ["", NO_WORKLETS, OWN_RATE_ONLY], ids=["worklet", "no worklets", "own rate only"])
 def test_every_way_of_recording_hears_the_word(site, script):
     "AudioWorklet or its predecessor; at 16 kHz, or as Firefox at the microphone's own rate, resampled in Python."
-    from kws_nb.recorder import decode_samples
+    from kws_nb.widgets.recorder import decode_samples
 
     with chromium(*fake_microphone(root / "data/clips/yes.wav"), permissions=["microphone"]) as page:
         press_record(page, site, script=script)

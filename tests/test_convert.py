@@ -85,7 +85,7 @@ def test_array_is_xxd_renamed_and_aligned(converted):
 
 def test_array_compiles_as_c_and_cpp_and_lies_aligned(converted, tmp_path):
     "C and C++ alike; its address is a multiple of 16, and its bytes are the file's."
-    from kws_nb.core import host_compiler
+    from kws_nb.host import host_compiler
 
     content = converted.int8_tflite.read_bytes()
     (tmp_path / "before.h").write_text("static char odd = 1;\n")

@@ -1,4 +1,4 @@
-"The litert backend's protocol, with a stand-in for its environment: litert-torch itself is too large for these tests (notebook 05i)."
+"The litert backend's protocol, with a stand-in for its environment: litert-torch itself is too large for these tests (studies/converters)."
 
 import json
 import os
@@ -13,7 +13,7 @@ from conftest import root
 
 from kws_nb import converters
 from kws_nb.convert import CONVERTED, convert, read_tflite
-from kws_nb.converters import BACKENDS, LITERT_PACKAGES, convert_checkpoint, convert_litert, litert_python
+from kws_nb.studies.converters import BACKENDS, LITERT_PACKAGES, convert_checkpoint, convert_litert, litert_python
 from kws_nb.core import KwsError, labels_for
 from kws_nb.models import TinyConv
 from kws_nb.train import save_model

@@ -3,7 +3,7 @@
 import pytest
 
 from kws_nb.core import KwsError
-from kws_nb.energy import DRAWS, battery_hours, battery_table, busy_ms, energy_uj, mean_currents, plot_currents, plot_hops
+from kws_nb.studies.energy import DRAWS, battery_hours, battery_table, busy_ms, energy_uj, mean_currents, plot_currents, plot_hops
 
 
 def test_energy_by_hand():

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kws_nb.audio import read_clip
 from kws_nb.core import FEATURE_SCALE, KwsError
-from kws_nb.explorer import FeatureSettings, SpectrogramExplorer, clip_choices, explore, hz_ticks, spectrogram_figure
+from kws_nb.widgets.explorer import FeatureSettings, SpectrogramExplorer, clip_choices, explore, hz_ticks, spectrogram_figure
 from kws_nb.features import MAX_FEATURE, import_torchaudio, mel_filters, mel_spectrogram, mfcc, power_to_db, spectrogram
 
 

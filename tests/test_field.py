@@ -10,7 +10,7 @@ from kws_nb.convert import run_tflite
 from kws_nb.core import CLIP_SAMPLES, LABELS, N_FRAMES, SMOOTHING, KwsError, models_dir
 from kws_nb.data import Data, Part
 from kws_nb.features import micro_features
-from kws_nb.field import (
+from kws_nb.studies.field import (
     BEFORE,
     CAUSES,
     IN_PLACE,
@@ -262,7 +262,7 @@ def test_study_is_repeatable_and_kept(small, tmp_path):
 
 
 def test_stored_study_is_of_todays_model():
-    "Otherwise run the slow cell of notebook 05m_field anew, with the real recordings."
+    "Otherwise run the slow cell of studies/field anew, with the real recordings."
     study = read_study()
     assert (study["model"], study["network"]) == (_file_hash(models_dir() / "tinyconv.tflite"), _file_hash(models_dir() / "tinyconv.safetensors"))
     right = [a == b for a, b in zip(study["answers"]["reference"], study["labels"])]

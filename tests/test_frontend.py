@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from conftest import extreme_clips
 
-from kws_nb.core import FEATURE_SCALE, KwsError, c_core, firmware_dir
+from kws_nb.core import FEATURE_SCALE, KwsError, firmware_dir
+from kws_nb.host import c_core
 from kws_nb.features import frontend_integers, micro_features
 from kws_nb.tables import frontend_sources
 
@@ -138,7 +139,7 @@ def test_core_compiles_with_pips_compiler(tmp_path, data):
 
     from cffi import FFI
 
-    from kws_nb.core import compile_core
+    from kws_nb.host import compile_core
 
     library = compile_core(tmp_path / "core.so", [sys.executable, "-m", "ziglang", "cc"])
     ffi = FFI()

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from conftest import root
+from test_repository import dotted, notebooks
 
 
-@pytest.mark.parametrize("path", sorted((root / "nbs").glob("*.ipynb")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", notebooks, ids=dotted)
 def test_notebook_runs(path):
     command = [Path(sys.executable).parent / "nbdev_test", "--path", path, "--n_workers", "1"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"})

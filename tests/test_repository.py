@@ -1,15 +1,23 @@
 "The repository is in order: what is generated is current, what is pinned is exact, what is imported is light."
 
+import ast
 import json
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 from conftest import root
 
-notebooks = sorted((root / "nbs").glob("*.ipynb"))
+notebooks = sorted(p for p in (root / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+modules = sorted(p for p in (root / "kws_nb").rglob("*.py") if p.name not in ("__init__.py", "_modidx.py"))
+
+
+def dotted(path):
+    "The name of a module in `kws_nb`, or of a notebook in `nbs`, without the package."
+    return ".".join(path.relative_to(root / path.relative_to(root).parts[0]).with_suffix("").parts)
 
 
 def cells(path, kind="code"):
@@ -20,8 +28,9 @@ def test_top_level():
     for name in "nbs kws_nb settings.ini setup.py firmware data README.md _quarto.yml Makefile constraints.txt CHANGELOG.md CONTRIBUTING.md LICENSE .ci/run".split():
         assert (root / name).exists(), name
     assert (root / "nbs/_quarto.yml").resolve() == root / "_quarto.yml"
-    listed = re.findall(r"\w+\.ipynb", (root / "_quarto.yml").read_text())
-    assert sorted(listed) == [p.name for p in notebooks], "_quarto.yml lists other notebooks than nbs/ has"
+    listed = re.findall(r"[\w/]+\.ipynb", (root / "_quarto.yml").read_text())
+    there = [str(p.relative_to(root / "nbs")) for p in notebooks]
+    assert sorted(listed) == sorted(there), "_quarto.yml lists other notebooks than nbs/ has"
 
 
 def test_notebooks_are_clean_and_modules_are_what_they_export(tmp_path):
@@ -36,12 +45,15 @@ def test_notebooks_are_clean_and_modules_are_what_they_export(tmp_path):
     assert done.returncode == 0, done.stderr
     subprocess.run([Path(sys.executable).parent / "nbdev_clean"], cwd=tmp_path, check=True, capture_output=True)
     for path in notebooks:
-        assert path.read_text() == (tmp_path / "nbs" / path.name).read_text(), f"{path.name} is not clean: run make export"
-    for path in sorted((root / "kws_nb").glob("*.py")):
-        assert path.read_text() == (tmp_path / "kws_nb" / path.name).read_text(), f"{path.name} is stale: run make export"
+        copy = tmp_path / path.relative_to(root)
+        assert path.read_text() == copy.read_text(), f"{path.name} is not clean: run make export"
+    for path in [*modules, root / "kws_nb/_modidx.py"]:
+        copy = tmp_path / path.relative_to(root)
+        assert copy.is_file(), f"{path} is exported by no notebook: delete it"
+        assert path.read_text() == copy.read_text(), f"{path.name} is stale: run make export"
 
 
-@pytest.mark.parametrize("path", notebooks, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", notebooks, ids=dotted)
 def test_notebook_is_clean(path):
     text = path.read_text()
     assert not re.search(r"/(work|root|home|tmp)/", text), "a path of some machine"
@@ -83,18 +95,33 @@ def test_import_is_light():
     "import kws_nb loads neither TensorFlow nor torch nor numpy; the other modules load no TensorFlow."
     code = "import sys, kws_nb; print(sorted({'tensorflow', 'torch', 'numpy', 'librosa'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
-    modules = [p.stem for p in (root / "kws_nb").glob("*.py") if p.stem not in ("__init__", "_modidx")]
-    code = f"import sys\nfor m in {modules}: __import__('kws_nb.' + m)\nprint('tensorflow' in sys.modules)"
+    names = [dotted(p) for p in modules]
+    code = f"import sys\nfor m in {names}: __import__('kws_nb.' + m)\nprint('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 
-def test_modules_import_only_to_their_left():
-    order = "core audio recorder features explorer tables data models graph size memory latency size_explorer train representations quantize".split()
-    order += "prune packing convert codegen training_bench board protocol_emulated verify converters ladder profile energy arduino bench field live trials demo keywords cli".split()
-    for i, name in enumerate(order):
-        used = set(re.findall(r"^\s*from (?:kws_nb)?\.(\w+) import|^from kws_nb\.(\w+) import", (root / f"kws_nb/{name}.py").read_text(), re.M))
-        used = {a or b for a, b in used}
-        assert used <= set(order[:i]), f"{name} imports {used - set(order[:i])}"
+def imports_of(path):
+    "The modules of `kws_nb` that a module imports, at its head or inside its functions."
+    package = ["kws_nb", *path.relative_to(root / "kws_nb").parent.parts]
+    names = {dotted(p) for p in modules}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *filter(None, [node.module])])
+            for name in (module, *(f"{module}.{alias.name}" for alias in node.names)):
+                if name.startswith("kws_nb.") and name.removeprefix("kws_nb.") in names:
+                    yield name.removeprefix("kws_nb.")
+
+
+def test_the_way_of_the_data_has_no_circle_and_no_import_upward():
+    "Lessons and library never import a study or a widget; widgets no study; and nothing imports itself round a corner."
+    imports = {dotted(path): set(imports_of(path)) for path in modules}
+    assert imports["train"] and imports["board"], "no imports were found"
+    for name, used in imports.items():
+        room = name.split(".")[0] if "." in name else ""
+        above = {"": ("studies.", "widgets."), "widgets": ("studies.",), "studies": ("widgets.",)}[room]
+        assert not [u for u in used if u.startswith(above)], f"{name} imports upward: {used}"
+    list(TopologicalSorter(imports).static_order())  # raises CycleError, which names the circle
 
 
 def test_ruff():

@@ -12,7 +12,7 @@ from kws_nb.core import CLIP_SAMPLES, N_CHANNELS, N_FRAMES, WINDOW_SAMPLES, KwsE
 from kws_nb.data import Part
 from kws_nb.features import FFT_SIZE, N_BINS, filter_tables, log_table, mel_spectrogram, micro_features, pcan_tables, spectrogram
 from kws_nb.models import TinyConv
-from kws_nb.representations import (
+from kws_nb.studies.representations import (
     CONTEST,
     LEVELS_DB,
     REFERENCE,
@@ -336,7 +336,7 @@ def test_checkpoint_of_another_representation_is_refused(small, tmp_path):
 
 def test_contest(small, tmp_path, monkeypatch):
     "Repeatable; read again only for the same data and settings; its table has a line for each representation."
-    import kws_nb.representations as module
+    import kws_nb.studies.representations as module
 
     results = []
     for folder in ("a", "b"):
@@ -355,7 +355,7 @@ def test_contest(small, tmp_path, monkeypatch):
 def test_the_stored_result_can_be_recomputed():
     "Every mean, interval and difference of data/models/representations.json follows from its counts."
     result = json.loads((models_dir() / "representations.json").read_text())
-    assert result["settings"] == {name: value for name, value in asdict(REPORT).items() if name != "seed"}, "the recipe has changed since: run the slow cell of 04b_representations"
+    assert result["settings"] == {name: value for name, value in asdict(REPORT).items() if name != "seed"}, "the recipe has changed since: run the slow cell of studies/representations"
     n, seeds, reference = result["n_test"], result["seeds"], result["representations"][result["reference"]]
     assert result["names"] == list(result["representations"]) == list(CONTEST) and len(seeds) == 5 and n == 843
     for name, r in result["representations"].items():

@@ -17,7 +17,7 @@ from kws_nb.graph import file_parts, read_tflite
 from kws_nb.memory import arena, measure_size, plan_memory, tflite_liveness, tflm_arena, torch_liveness
 from kws_nb.models import TinyConv
 from kws_nb.size import BOARDS, Operations, by_component, count_operations, count_tflite, fits, forward_memory, image_parts, image_size, torch_flops
-from kws_nb.size_explorer import SizeExplorer, estimate_size, is_fast
+from kws_nb.widgets.size_explorer import SizeExplorer, estimate_size, is_fast
 
 
 def test_the_courses_known_cases():

@@ -11,10 +11,10 @@ from conftest import root
 from jupyterlab import chromium, fake_microphone, run_notebook, write_notebook
 from kws_nb.board import Board, Detected, Heard
 from kws_nb.core import KEYWORDS, LABELS, KwsError
-from kws_nb.recorder import save_recording
+from kws_nb.recordings import save_recording
 from kws_nb.train import Accuracy
-from kws_nb.trials import *
-from kws_nb.trials import _in_turn
+from kws_nb.studies.trials import *
+from kws_nb.studies.trials import _in_turn
 
 SAID = "yes no s y n p no no yes no p no".split()
 HEARD = ["yes", "no", "yes", "_unknown_", "nothing", "_unknown_", "no", "yes", "no", "nothing", "no", "no"]
@@ -219,11 +219,11 @@ def test_other_folders_are_unknown_words(tmp_path, data, rng):
 
 
 def test_own_recordings_come_first(tmp_path, monkeypatch, data):
-    import kws_nb.trials
+    import kws_nb.studies.trials
 
     asked = []
-    monkeypatch.setattr(kws_nb.trials, "recordings", lambda word, root=None: asked.append(word) or ([1] if word == "no" else []))
-    monkeypatch.setattr(kws_nb.trials, "folder_clips", lambda folder, words, n: Recorded(" ".join(words), [Spoken("no", np.zeros(16000, np.int16))]))
+    monkeypatch.setattr(kws_nb.studies.trials, "recordings", lambda word, root=None: asked.append(word) or ([1] if word == "no" else []))
+    monkeypatch.setattr(kws_nb.studies.trials, "folder_clips", lambda folder, words, n: Recorded(" ".join(words), [Spoken("no", np.zeros(16000, np.int16))]))
     assert trial_clips(data=data).name == "no _unknown_" and asked == ["yes", "no"]
 
 
@@ -408,7 +408,7 @@ def test_recording_goes_on_to_the_next_word(tmp_path, spoken):
 def test_record_and_send_in_a_browser(lab):
     "Two words recorded, one after the other, sent to the board, and a table on the page."
     url, folder = lab
-    write_notebook(folder / "trials.ipynb", "from kws_nb.trials import *", "shown = record_trials(n=1, root='trials')\nshown.recorder.countdown = 0\nshown")
+    write_notebook(folder / "trials.ipynb", "from kws_nb.studies.trials import *", "shown = record_trials(n=1, root='trials')\nshown.recorder.countdown = 0\nshown")
     with chromium(*fake_microphone(root / "data/clips/yes.wav"), permissions=["microphone"]) as page:
         run_notebook(page, url, "trials.ipynb")
         for left in ("Still to record: no 1 of 1", "All are recorded."):
@@ -437,9 +437,9 @@ def test_recorder_without_a_kernel_is_a_picture(monkeypatch, tmp_path):
 def test_study_is_kept_and_read(spoken, tmp_path, monkeypatch):
     few = Recorded("a few", [clip for clip in spoken.clips if clip.word != "s"][:4], spoken.noise)
     study = trial_study(few, tmp_path / "study.json", thresholds=(150, 200))
-    import kws_nb.trials
+    import kws_nb.studies.trials
 
-    monkeypatch.setattr(kws_nb.trials, "hear_trials", None)
+    monkeypatch.setattr(kws_nb.studies.trials, "hear_trials", None)
     assert trial_study(few, tmp_path / "study.json", thresholds=(150, 200)) == study == json.loads((tmp_path / "study.json").read_text())
     with pytest.raises(TypeError):
         trial_study(few, tmp_path / "study.json", thresholds=(100,))  # another study is not read

@@ -35,9 +35,9 @@ def readme_text():
 def build_site():
     folder = processed()
     index = folder / "index.ipynb"
-    index.write_text(index.read_text().replace("](../kws_nb/static/", "](static/"))
+    index.write_text(index.read_text().replace("](../kws_nb/widgets/", "](static/"))
     (folder / "static").mkdir(exist_ok=True)
-    for picture in (root / "kws_nb/static").glob("*.png"):
+    for picture in (root / "kws_nb/widgets").glob("*.png"):
         shutil.copy(picture, folder / "static")
     if shutil.which("quarto"):
         subprocess.run(["quarto", "render", folder], check=True)

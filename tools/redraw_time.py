@@ -31,7 +31,7 @@ def redraw_ms(page, slider, moves):
 if __name__ == "__main__":
     moves = int(sys.argv[1]) if len(sys.argv) > 1 else 21
     with tempfile.TemporaryDirectory() as folder, jupyterlab(folder) as url, chromium(viewport={"width": 1280, "height": 1100}) as page:
-        write_notebook(Path(folder) / "explorer.ipynb", "from kws_nb.explorer import SpectrogramExplorer", "SpectrogramExplorer()")
+        write_notebook(Path(folder) / "explorer.ipynb", "from kws_nb.widgets.explorer import SpectrogramExplorer", "SpectrogramExplorer()")
         run_notebook(page, url, "explorer.ipynb")
         page.wait_for_selector(".js-plotly-plot .hm")
         page.wait_for_timeout(3000)

@@ -16,7 +16,7 @@ root = Path(__file__).resolve().parent.parent
 
 def recorder(folder, url):
     "After a word was recorded and saved."
-    write_notebook(folder / "recorder.ipynb", "from kws_nb.recorder import Recorder", "Recorder(label='yes', countdown=0, root='recordings')")
+    write_notebook(folder / "recorder.ipynb", "from kws_nb.widgets.recorder import Recorder", "Recorder(label='yes', countdown=0, root='recordings')")
     with chromium(*fake_microphone(root / "data/clips/yes.wav"), permissions=["microphone"], viewport={"width": 900, "height": 1000}) as page:
         run_notebook(page, url, "recorder.ipynb")
         page.click(".kws-record")
@@ -25,29 +25,29 @@ def recorder(folder, url):
         page.wait_for_selector(".kws-list li")
         page.mouse.move(0, 0)
         page.evaluate("document.activeElement.blur()")
-        page.locator(".kws-recorder").screenshot(path=root / "kws_nb/static/recorder.png")
+        page.locator(".kws-recorder").screenshot(path=root / "kws_nb/widgets/recorder.png")
 
 
 def explorer(folder, url):
     "The synthetic yes, with the settings of the front end."
-    write_notebook(folder / "explorer.ipynb", "from kws_nb.explorer import SpectrogramExplorer", "explorer = SpectrogramExplorer()\nexplorer.clip.value = 'synthetic: yes'\nexplorer")
+    write_notebook(folder / "explorer.ipynb", "from kws_nb.widgets.explorer import SpectrogramExplorer", "explorer = SpectrogramExplorer()\nexplorer.clip.value = 'synthetic: yes'\nexplorer")
     with chromium(viewport={"width": 1280, "height": 1100}) as page:
         run_notebook(page, url, "explorer.ipynb")
         page.wait_for_selector(".js-plotly-plot .hm")
         page.wait_for_timeout(2000)  # the notebook scrolls to its end
         picture = page.locator(".widget-hbox:has(.js-plotly-plot)").first.screenshot()
-        (root / "kws_nb/static/explorer.png").write_bytes(shrink(picture))
+        (root / "kws_nb/widgets/explorer.png").write_bytes(shrink(picture))
 
 
 def size_explorer(folder, url):
     "The report's shape."
-    write_notebook(folder / "size_explorer.ipynb", "from kws_nb.size_explorer import SizeExplorer", "SizeExplorer()")
+    write_notebook(folder / "size_explorer.ipynb", "from kws_nb.widgets.size_explorer import SizeExplorer", "SizeExplorer()")
     with chromium(viewport={"width": 900, "height": 900}) as page:
         run_notebook(page, url, "size_explorer.ipynb")
         page.get_by_text("16,652 parameters").wait_for()
         page.wait_for_timeout(1000)
         picture = page.locator(".widget-vbox").first.screenshot()
-        (root / "kws_nb/static/size_explorer.png").write_bytes(shrink(picture))
+        (root / "kws_nb/widgets/size_explorer.png").write_bytes(shrink(picture))
 
 
 WIDGETS = {"recorder": recorder, "explorer": explorer, "size_explorer": size_explorer}

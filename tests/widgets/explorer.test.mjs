@@ -1,7 +1,7 @@
 // The explorer's half in the browser, without one: decoding, merging, drawing.
 import assert from "node:assert";
 import test from "node:test";
-import widget, { changed, decode, decoded, updated } from "../../kws_nb/static/explorer.mjs";
+import widget, { changed, decode, decoded, updated } from "../../kws_nb/widgets/explorer.mjs";
 
 const packed = (array, shape) => ({ dtype: { Int8Array: "i1", Float32Array: "f4" }[array.constructor.name], bdata: Buffer.from(array.buffer).toString("base64"), ...(shape && { shape }) });
 

@@ -1,7 +1,7 @@
 // The recorder's logic: node --test tests/widgets
 import assert from "node:assert/strict";
 import test from "node:test";
-import { CONSTRAINTS, FLOOR_DB, START, cut, explain, floats, level, show, step, wavePath } from "../../kws_nb/static/recorder.mjs";
+import { CONSTRAINTS, FLOOR_DB, START, cut, explain, floats, level, show, step, wavePath } from "../../kws_nb/widgets/recorder.mjs";
 
 const ramp = (n, from = 0) => Float32Array.from({ length: n }, (_, i) => from + i);
 const run = (events, state = START) => events.reduce(step, state);
