@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HOST_FLAGS', 'CORE_SOURCES', 'HOST_SOURCES', 'host_compiler', 'sources_hash', 'compile_c', 'load_c', 'core_units',
-           'compile_core', 'c_core', 'as_pointer', 'n_cores', 'share_out', 'silenced', 'torch_threads']
+           'compile_core', 'c_core', 'as_pointer', 'n_cores', 'share_out', 'torch_threads', 'silenced']
 
 # %% ../nbs/library/host.ipynb #ae9e827b
 import hashlib, os, re, shutil, subprocess, sys
@@ -143,6 +143,16 @@ def share_out(function,    # called with the first index of each stretch and the
     with ThreadPoolExecutor(min(threads, len(ranges))) as pool:
         list(pool.map(lambda ends: function(*ends), ranges))
 
+# %% ../nbs/library/host.ipynb #6f9a71e7
+@contextmanager
+def torch_threads(n:int):
+    "PyTorch with n threads: small networks are faster with one."
+    import torch
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try: yield
+    finally: torch.set_num_threads(before)
+
 # %% ../nbs/library/host.ipynb #bcaa1507
 @contextmanager
 def silenced(*streams # 'stdout', 'stderr'; default: both
@@ -165,13 +175,3 @@ def silenced(*streams # 'stdout', 'stderr'; default: both
         finally:
             file.seek(0)
             said += file.read().decode(errors='replace').splitlines() + text.getvalue().splitlines()
-
-# %% ../nbs/library/host.ipynb #6f9a71e7
-@contextmanager
-def torch_threads(n:int):
-    "PyTorch with n threads: small networks are faster with one."
-    import torch
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try: yield
-    finally: torch.set_num_threads(before)
