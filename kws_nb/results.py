@@ -134,7 +134,7 @@ class Study:
         self.path, self.about, self.runs = path and Path(path), _as_json(about), {}
         self.finished = _read(self.path) if self.path else {} # the result; empty: there is none of this study
         if not self.about.items() <= self.finished.items(): self.finished = {}
-        if self.path and not self.finished: self.runs = self._kept()
+        if self.path: self.runs = self._kept()
 
     @property
     def unfinished(self)->Path: # a file beside the result's
