@@ -56,7 +56,7 @@ def clip_interval(hits, reference_hits, # of each test clip, how many seeds were
     mean, half = float(difference.mean()), float(norm.ppf(.975)*sem(difference))
     return (mean - half, mean + half)
 
-# %% ../nbs/library/results.ipynb #0eaad52d
+# %% ../nbs/library/results.ipynb #08f8a8b0
 def paired_interval(hits, base # bool `[n]`: right under a condition, and without it
                    )->tuple:   # difference, low, high
     "The difference of two accuracies on the same clips, and its 95 % score interval (T. Tango, Statistics in Medicine 1998)."
@@ -70,7 +70,9 @@ def paired_interval(hits, base # bool `[n]`: right under a condition, and withou
         x = (2*n - b + c)*d - b - c
         q = (math.sqrt(max(x*x + 8*n*c*d*(1 - d), 0)) - x)/(4*n)
         return (b - c - n*d)/math.sqrt(max(n*(2*q + d*(1 - d)), 1e-12))
-    def crossing(value, low, high): return brentq(lambda d: score(d) - value, low, high) if score(low) > value > score(high) else high if score(high) >= value else low
+    def crossing(value, low, high):
+        if not score(low) > value > score(high): return low if score(low) <= value else high # at an end of -1..1
+        return brentq(lambda d: score(d) - value, low, high)
     d = (b - c)/n
     return d, crossing(z, -1 + 1e-9, d), crossing(-z, d, 1 - 1e-9)
 
@@ -113,7 +115,7 @@ def digest(*parts # arrays, bytes, or values with a `repr`
     def content(part): return part.tobytes() if isinstance(part, np.ndarray) else part if isinstance(part, bytes) else repr(part).encode()
     return hashlib.sha256(b''.join(map(content, parts))).hexdigest()[:16]
 
-# %% ../nbs/library/results.ipynb #e2525e51
+# %% ../nbs/library/results.ipynb #4a8d320b
 def _as_json(value): return json.loads(json.dumps(value)) # what a file gives back: no tuples, and keys are text
 
 def _read(path)->dict: # of a study; empty where there is no file
@@ -132,7 +134,7 @@ class Study:
         self.path, self.about, self.runs = path and Path(path), _as_json(about), {}
         self.finished = _read(self.path) if self.path else {} # the result; empty: there is none of this study
         if not self.about.items() <= self.finished.items(): self.finished = {}
-        if self.path and not self.finished: self.runs = self._kept()
+        if self.path: self.runs = self._kept()
 
     @property
     def unfinished(self)->Path: # a file beside the result's
