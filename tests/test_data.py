@@ -1,4 +1,4 @@
-"The split, the composition, the trees that are no data set, synthetic speech, and the download."
+"The split, the composition, the trees that are no data set, and the download."
 
 import hashlib
 import http.server
@@ -14,8 +14,18 @@ import soundfile as sf
 from kws_nb import data as kws_data
 from kws_nb.core import KEYWORDS, LABELS, KwsError
 from kws_nb.data import (
-    SPLITS, augment, check_archive, check_lists, composition, download_speech_commands, fetch, find_clips, load_data, read_speech_commands, speak, split_of, synthetic_voices,
-)  # fmt: skip
+    SPLITS,
+    augment,
+    check_archive,
+    check_lists,
+    composition,
+    download_speech_commands,
+    fetch,
+    find_clips,
+    load_data,
+    read_speech_commands,
+    split_of,
+)
 
 
 @pytest.fixture
@@ -114,26 +124,6 @@ def test_folder_that_is_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv("KWS_NB_DATA", str(tmp_path))
     with pytest.raises(KwsError, match="kws-nb download"):
         load_data()
-
-
-def test_voices_are_in_one_split_only():
-    voices = synthetic_voices()
-    everyone = sum(voices.values(), [])
-    assert len(everyone) == len(set(everyone)) >= 30
-    spoken = [s.tobytes() for s in speak([("yes", v, 160, 50) for v in everyone])]
-    assert len(set(spoken)) == len(everyone), "two voices sound exactly alike"
-    assert min(len(s) for s in spoken) > 4 * 2000, "a voice is silent"
-
-
-def test_speech_is_the_same_each_time():
-    utterances = [("yes", "en-us+f3", 160, 50), ("no", "en+m2", 130, 30), ("yes", "en-us+f3", 160, 50)]
-    first, second = speak(utterances), speak(utterances)
-    assert all(np.array_equal(a, b) for a, b in zip(first, second))
-
-
-def test_unknown_voice():
-    with pytest.raises(KwsError, match="no voice"):
-        speak([("yes", "zz-nowhere", 160, 50)])
 
 
 def test_augmentation(data):
