@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['SPLITS', 'LEAST_CLIPS', 'OTHER_WORDS', 'split_of', 'check_lists', 'composition', 'Part', 'Data', 'find_data',
            'find_clips', 'noise_crops', 'compose', 'read_speech_commands', 'synthetic_noise', 'synthetic_speech',
-           'load_data', 'augment', 'fetch', 'check_archive', 'download_speech_commands']
+           'load_data', 'augment', 'fetch', 'unpack_archive', 'download_speech_commands']
 
 # %% ../nbs/library/data.ipynb #2b47d12f
-import hashlib, inspect, math, os, re, shutil, tarfile, urllib.error, urllib.request
+import gzip, hashlib, inspect, math, os, re, shutil, tarfile, urllib.error, urllib.request, zlib
 import numpy as np
 from dataclasses import dataclass
 from itertools import accumulate, count, product
@@ -303,6 +303,9 @@ def augment(part:Part,
     return out
 
 # %% ../nbs/library/data.ipynb #986019a6
+def _sha256(path):
+    with path.open('rb') as file: return hashlib.file_digest(file, 'sha256').hexdigest()
+
 def fetch(url, path,       # where from, where to
           sha256=None,     # checked where given
           timeout=30       # s without a byte
@@ -323,29 +326,34 @@ def fetch(url, path,       # where from, where to
         if error.code != 416: raise KwsError(f'{url}: {error}. Try again later') from None
     except OSError as error:
         raise KwsError(f'{url} could not be fetched: {getattr(error, "reason", error)}. Check the network and run the command again; it goes on where it stopped') from None
-    if sha256:
-        digest = hashlib.sha256()
-        with part.open('rb') as file:
-            while chunk := file.read(1 << 20): digest.update(chunk)
-        if digest.hexdigest() != sha256:
-            part.unlink()
-            raise KwsError(f'{path.name} was damaged on the way (its SHA-256 is wrong) and has been removed. Run the command again')
+    if sha256 and _sha256(part) != sha256:
+        part.unlink()
+        raise KwsError(f'{path.name} was damaged on the way (its SHA-256 is wrong) and has been removed. Run the command again')
     os.replace(part, path)
     return path
 
 # %% ../nbs/library/data.ipynb #08a8afb1
-def check_archive(path): # tar file
-    "Refuse an archive with a member that would be written outside its folder."
+def unpack_archive(path,  # tar file
+                   folder # to make
+                  )->Path:
+    "Unpack an archive of files and folders, all of it or nothing; a member that is a link or lies elsewhere is refused."
+    path = Path(path)
     try:
-        with tarfile.open(path) as archive:
-            for member in archive: tarfile.data_filter(member, '/archive')
+        with atomic_path(folder) as temporary, tarfile.open(path) as archive:
+            for member in progress_bar(archive, f'unpacking {path.name}', leave=False, unit=' files'):
+                if member.name.startswith('/'): raise KwsError(f'{path}: refused, {member.name!r} is an absolute name')
+                if not (member.isreg() or member.isdir()):
+                    raise KwsError(f'{path}: refused, {member.name!r} is neither a file nor a folder')
+                archive.extract(member, temporary, filter='data')
     except tarfile.FilterError as error: raise KwsError(f'{path}: refused, {error}') from None
-    except (tarfile.TarError, EOFError, OSError) as error: raise KwsError(f'{path}: not a whole tar archive ({error}). Remove it and run the command again') from None
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise KwsError(f'{path}: not a whole tar archive ({error}). Remove it and run the command again') from None
+    return Path(folder)
 
 # %% ../nbs/library/data.ipynb #a1b292c5
 def download_speech_commands(folder=None # default `data/speech_commands`
                             )->Path:
-    "The full Speech Commands v0.02, through `torchaudio.datasets.SPEECHCOMMANDS`."
+    "The full Speech Commands v0.02, as `torchaudio.datasets.SPEECHCOMMANDS` names and reads it."
     from kws_nb.features import import_torchaudio
     folder = Path(folder or data_dir()/'speech_commands')
     if folder.exists(): return folder
@@ -353,11 +361,12 @@ def download_speech_commands(folder=None # default `data/speech_commands`
     from torchaudio.datasets import speechcommands
     url, sha256 = next((u, s) for u, s in speechcommands._CHECKSUMS.items() if speechcommands.URL in u)
     root = folder.parent/'download'
-    archive = root/url.rsplit('/', 1)[1]
+    archive, unpacked = root/url.rsplit('/', 1)[1], root/speechcommands.URL
     if not archive.is_file(): fetch(url, archive, sha256)
-    check_archive(archive)
-    shutil.rmtree(root/speechcommands.URL, ignore_errors=True) # an unpacking that was interrupted
-    speechcommands.SPEECHCOMMANDS(root, url=url, folder_in_archive='', download=True)
-    os.replace(root/speechcommands.URL, folder)
+    elif _sha256(archive) != sha256: raise KwsError(f'{archive} is not the archive that it should be (its SHA-256 is wrong). Remove it and run the command again')
+    shutil.rmtree(unpacked, ignore_errors=True)
+    unpack_archive(archive, unpacked)
+    if not len(speechcommands.SPEECHCOMMANDS(root, url=url, folder_in_archive='')): raise KwsError(f'{archive} holds no clips')
+    os.replace(unpacked, folder)
     shutil.rmtree(root)
     return folder
