@@ -6,7 +6,7 @@
 __all__ = ['Accuracy', 't_interval', 'clip_interval', 'paired_interval', 'rate_limit', 'rate_interval', 'Table', 'digest',
            'Study']
 
-# %% ../nbs/library/results.ipynb #602df49e
+# %% ../nbs/library/results.ipynb #cfe1327f
 import hashlib, json, math
 import numpy as np
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Accuracy:
         return f'{100*self.value:.1f} % [{low:.1f}, {high:.1f}] (n = {self.n:,})'
     __repr__ = __str__
 
-# %% ../nbs/library/results.ipynb #38a3eeb9
+# %% ../nbs/library/results.ipynb #73fef9d8
 def t_interval(values # one for each seed
               )->tuple: # low, high
     "95 % confidence interval of a mean (Student's t)."
@@ -76,7 +76,7 @@ def paired_interval(hits, base # bool `[n]`: right under a condition, and withou
     d = (b - c)/n
     return d, crossing(z, -1 + 1e-9, d), crossing(-z, d, 1 - 1e-9)
 
-# %% ../nbs/library/results.ipynb #547af47c
+# %% ../nbs/library/results.ipynb #3a589aaa
 def rate_limit(k:int, hours:float)->float: # an hour; infinite for no time
     "The rate that would give k events or fewer in 5 % of all such times: the upper 95 % limit (Poisson)."
     from scipy.stats import chi2
@@ -108,7 +108,7 @@ class Table:
         left = [any(isinstance(row[i], str) for row in self.rows) for i in range(len(self.header))]
         return '\n'.join('  '.join(c.ljust(w) if text else c.rjust(w) for c, w, text in zip(row, widths, left)).rstrip() for row in cells)
 
-# %% ../nbs/library/results.ipynb #8f52f6c3
+# %% ../nbs/library/results.ipynb #ac14544d
 def digest(*parts # arrays, bytes, or values with a `repr`
           )->str: # 16 hex digits
     "A name for what a result depends on."

@@ -22,6 +22,7 @@ from ..core import *
 from ..audio import *
 from ..board import *
 from ..data import *
+from ..speech import *
 from ..recordings import *
 from ..results import *
 
