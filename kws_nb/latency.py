@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from .core import *
 from .host import *
-from .size import Table, count_operations
+from .results import *
+from .size import count_operations
 
 # %% ../nbs/library/latency.ipynb #e1a92226
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from .core import *
 from .graph import *
+from .results import *
 from .size import *
 
 # %% ../nbs/library/memory.ipynb #6856a2fb
