@@ -44,7 +44,7 @@ class Layer:
     struct: str = ''   # C struct without `kws_`, where it isn't called as the kernel
     rows: int = 0      # output rows, of a kernel that can compute some of them
     scratch: int = 0   # bytes it needs beside input and output
-    fast: 'Layer|None' = None # the same where KWS_FAST
+    fast: 'Layer|None' = None # the same where KWS_DSP
 
 # %% ../nbs/library/codegen.ipynb #41ceae96
 def _check_int8(op):
@@ -394,7 +394,7 @@ def _header_text(name, graph, live, fast_bytes, plain_bytes): # kws_model.h
 
 #include <stdint.h>
 
-#include "kws_nn_dsp.h"
+#include "kws_cpu.h"
 
 #define KWS_MODEL_NAME "{name}"
 #define KWS_MODEL_INPUT_BYTES {_bytes(input_)}
@@ -402,7 +402,7 @@ def _header_text(name, graph, live, fast_bytes, plain_bytes): # kws_model.h
 {live}
 // Activations and scratch; a layer's share is free again when the next layers need no more of it.
 typedef struct {{
-  uint32_t words[KWS_FAST ? {words(fast_bytes)} : {words(plain_bytes)}];
+  uint32_t words[KWS_DSP ? {words(fast_bytes)} : {words(plain_bytes)}];
 }} kws_model_workspace;
 
 // input: {list(input_.shape[1:])}, scores: {list(output.shape[1:])}.
@@ -452,8 +452,8 @@ def core_sources(model,           # path or bytes of an int8 .tflite
     parts = [f'{GENERATED}#include "kws_model.h"\n\n#include <string.h>\n\n#include "kws_nn.h"\n']
     for layer, layer_name in zip(layers, names):
         code, title = _layer_code(layer, layer_name), f'// --- {layer.comment} ---\n'
-        parts.append(f'{title}\n#if KWS_FAST\n\n{_layer_code(layer.fast, layer_name)}\n#else\n\n{code}\n#endif\n' if layer.fast else f'{title}\n{code}')
+        parts.append(f'{title}\n#if KWS_DSP\n\n{_layer_code(layer.fast, layer_name)}\n#else\n\n{code}\n#endif\n' if layer.fast else f'{title}\n{code}')
     if live: parts.append(f'const char* const kws_model_labels[KWS_LABELS] = {{\n{_c_rows([json.dumps(label) for label in labels])}\n}};\n')
     parts.append('// --- all of it ---\n')
-    parts.append(f'#if KWS_FAST\n\n{fast}\n#else\n\n{plain}\n#endif\n' if has_fast else plain)
+    parts.append(f'#if KWS_DSP\n\n{fast}\n#else\n\n{plain}\n#endif\n' if has_fast else plain)
     return {'kws_model.h': _header_text(name, graph, for_live, fast_bytes, plain_bytes), 'kws_model.c': '\n'.join(parts)}

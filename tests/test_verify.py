@@ -130,7 +130,7 @@ def test_activations_share_memory():
     L = tf.keras.layers
     layers = [L.Conv2D(64, (10, 4), strides=2, padding="same")] + [L.Conv2D(64, 1) for _ in range(8)]
     header = core_sources(refused(layers, (49, 10, 1)), live=False)["kws_model.h"]
-    words = int(header.split("KWS_FAST ? ")[1].split(" ")[0])
+    words = int(header.split("KWS_DSP ? ")[1].split(" ")[0])
     assert 4 * words <= 3 * 25 * 5 * 64 + 64
 
 
