@@ -13,7 +13,7 @@ from pathlib import Path
 from ..core import *
 from ..convert import *
 from ..convert import _add_labels, _quiet
-from ..codegen import run_core
+from ..layers import run_core
 from ..data import *
 from ..features import micro_features
 from ..results import *
