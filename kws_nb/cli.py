@@ -142,6 +142,7 @@ def verify(file: Annotated[Path, typer.Argument(help='An int8 .tflite.')],
     else:
         print(f'{file}: {result.identical} of {result.inputs} outputs are identical to {result.engine}\'s')
         print(f'one inference: {result.instructions:,} instructions, about {result.cycles:,} cycles; flash {result.flash:,} bytes, RAM {result.ram:,} bytes')
+        for operator, kernel in result.kernels: print(f'  {operator}: {kernel}')
         if result.different: print(f'different: {", ".join(result.different[:10])}{" ..." if len(result.different) > 10 else ""}')
     if not result: raise typer.Exit(1)
 

@@ -223,7 +223,7 @@ def test_a_checkpoint_without_labels_has_the_default_ones(tmp_path):
 def test_interrupted_and_resumed(spoken, tmp_path, monkeypatch):
     from kws_nb import train as module
 
-    original, calls = module._run_epoch, []
+    original, calls = module.train_epoch, []
 
     def stop_in_the_second(*args):
         calls.append(1)
@@ -233,7 +233,7 @@ def test_interrupted_and_resumed(spoken, tmp_path, monkeypatch):
 
     settings = replace(BETTER, epochs=3)
     whole, _, _ = train_keywords(WORDS, tmp_path / "whole", settings, data=spoken, progress=False)
-    monkeypatch.setattr(module, "_run_epoch", stop_in_the_second)
+    monkeypatch.setattr(module, "train_epoch", stop_in_the_second)
     with pytest.raises(KeyboardInterrupt):
         train_keywords(WORDS, tmp_path / "two", settings, data=spoken, progress=False)
     with pytest.raises(KwsError, match="interrupted. Go on with --resume"):

@@ -12,8 +12,8 @@ import numpy as np
 from pathlib import Path
 from ..core import *
 from ..convert import *
-from ..convert import add_labels, _quiet
-from ..codegen import run_core
+from ..convert import add_labels
+from ..layers import run_core
 from ..data import *
 from ..features import micro_features
 from ..results import *

@@ -1,6 +1,6 @@
 // One filter of kws_conv2d_pairs_s8 over some output rows, in Thumb-2.
 //
-// SMLAL multiplies two columns by two weights at once: (a + b X)(v + u X) = a v + (a u + b v) X + b u X^2 with X = 2^21.
+// SMLAL multiplies two columns by two weights at once: (a + b X)(v + u X) = a v + (a u + b v) X + b u X^2, X = 2^21.
 // Where v and u are neighbouring taps, the three parts belong to three neighbouring outputs, so every product counts.
 // A 64-bit accumulator collects those parts; the generator chose starting values that keep each part at or above 0 and
 // has proved that each stays below 2^21, so they separate without borrows. An odd output is the high part of one
@@ -8,9 +8,9 @@
 //
 // A row of 8 taps is 4 weight words. They lie on the stack, where LDRD reaches them without a pointer of their own; a
 // row of the kernel that lies outside the image is skipped by jumping into the unrolled rows.
-#include "kws_nn_dsp.h"
+#include "kws_cpu.h"
 
-#if KWS_FAST
+#if KWS_DSP
     .syntax unified
     .thumb
 
