@@ -19,21 +19,26 @@ from ..train import Accuracy, data_hash, digest, load_model, predict
 from ..verify import RawBoard
 
 # %% ../../nbs/studies/converters.ipynb #f2b54807
-def _judge(converted, seconds, test, labels, expected): # one converter's row; expected: labels that the float network gives
-    import warnings
-    row, codes = dict(seconds=round(seconds, 1)), {}
-    for kind, path in (('float', converted.float_tflite), ('int8', converted.int8_tflite)):
-        scores = run_tflite(path, test, 'tensorflow')
-        row |= {f'{kind}_operators': [op.name for op in read_tflite(path).operators], f'{kind}_bytes': path.stat().st_size, f'{kind}_correct': int((scores.argmax(1) == labels).sum()),
-                f'{kind}_like_torch': int((scores.argmax(1) == expected).sum())}
+def _answers(kind, path, test, labels, expected): # what the table has of one file; expected: labels of the float network
+    said = run_tflite(path, test, 'tensorflow').argmax(1)
+    return {f'{kind}_operators': [op.name for op in read_tflite(path).operators],
+            f'{kind}_bytes': path.stat().st_size,
+            f'{kind}_correct': int((said == labels).sum()),
+            f'{kind}_like_torch': int((said == expected).sum())}
+
+def _judge(converted, seconds, test, labels, expected): # one converter's row, and TensorFlow Lite Micro's codes
     int8 = converted.int8_tflite
-    codes = {engine: run_tflite(int8, test, engine) for engine in ENGINES}
-    row['same_bytes_as_tflite_micro'] = {name: int((scores == codes['tflite-micro']).all(1).sum()) for name, scores in (codes | dict(core=run_core(int8, test))).items() if name != 'tflite-micro'}
+    row = dict(seconds=round(seconds, 1))
+    row |= _answers('float', converted.float_tflite, test, labels, expected) | _answers('int8', int8, test, labels, expected)
+    codes = {engine: run_tflite(int8, test, engine) for engine in ENGINES} | dict(core=run_core(int8, test))
+    reference = codes.pop('tflite-micro')
+    row['same_bytes_as_tflite_micro'] = {name: int((c == reference).all(1).sum()) for name, c in codes.items()}
     board = RawBoard(int8)
     x = quantize_features(test[:1], read_tflite(int8).inputs[0])[0]
-    row['board_same'] = bool((board.run(x) == codes['tflite-micro'][0]).all())
-    once = board.machine.watched['inference']
-    return row | dict(instructions=once['instructions']//once['calls'], cycles_estimated=once['cycles']//once['calls']), codes['tflite-micro']
+    row['board_same'] = bool((board.run(x) == reference[0]).all())
+    counted = board.machine.watched['inference']
+    row |= dict(instructions=counted['instructions']//counted['calls'], cycles_estimated=counted['cycles']//counted['calls'])
+    return row, reference
 
 # %% ../../nbs/studies/converters.ipynb #bef68210
 def _hard_networks(): # name -> network that some converter may refuse
@@ -56,8 +61,12 @@ def _hard_networks(): # name -> network that some converter may refuse
         def forward(self, x): return self.gru(x)[0]
     torch.manual_seed(0)
     pads = nn.Sequential(nn.Unflatten(1, (1, N_FRAMES)), nn.ZeroPad2d((4, 2, 4, 5)), nn.Conv2d(1, 2, (10, 8), 2))
-    return {'pads that are not SAME': Network(pads, 1000), 'erf': Network(Calls(torch.erf), N_FRAMES*N_CHANNELS), 'a Fourier transform': Network(Calls(lambda x: torch.fft.rfft(x).abs()), N_FRAMES*21),
-            'Bessel functions': Network(Calls(torch.special.bessel_j0), N_FRAMES*N_CHANNELS), 'GRU': Network(LastOfGru(), 8*N_FRAMES)}
+    n = N_FRAMES*N_CHANNELS
+    return {'pads that are not SAME': Network(pads, 1000),
+            'erf': Network(Calls(torch.erf), n),
+            'a Fourier transform': Network(Calls(lambda x: torch.fft.rfft(x).abs()), N_FRAMES*21),
+            'Bessel functions': Network(Calls(torch.special.bessel_j0), n),
+            'GRU': Network(LastOfGru(), 8*N_FRAMES)}
 
 # %% ../../nbs/studies/converters.ipynb #891a9fe0
 def compare_converters(data, checkpoint, path=None, # the result's JSON: read if it is of the same data and network, else written
