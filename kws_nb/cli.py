@@ -104,7 +104,7 @@ def convert(checkpoint: Annotated[Path, typer.Argument(help='A .safetensors chec
             install_litert: Annotated[bool, typer.Option('--install-litert', help='Make that environment in build/litert (2.1 GB).')] = False,
             as_json: Annotated[bool, typer.Option('--json', help='One JSON object.')] = False):
     "A checkpoint as TFLite, float and int8, calibrated with clips of the training data."
-    from kws_nb.studies.converters import convert_checkpoint, install_litert as install
+    from kws_nb.litert import convert_checkpoint, install_litert as install
     from kws_nb.graph import read_tflite
     if install_litert: print(install(), file=sys.stderr)
     if not checkpoint and install_litert: return
