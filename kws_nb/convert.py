@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['CONVERTED', 'ENGINES', 'check_network', 'export_onnx', 'export_saved_model', 'check_calibration', 'convert_tflite',
-           'calibration_clips', 'model_labels', 'atomic_files', 'Converted', 'convert', 'quantize_features',
-           'best_engine', 'run_tflite', 'calibration_study', 'c_array', 'Tensor', 'Operator', 'Graph', 'read_tflite']
+           'calibration_clips', 'add_labels', 'model_labels', 'atomic_files', 'Converted', 'convert',
+           'quantize_features', 'best_engine', 'run_tflite', 'calibration_study', 'c_array', 'Tensor', 'Operator',
+           'Graph', 'read_tflite']
 
 # %% ../nbs/05_deployment.ipynb #6e13ffa9
 import contextlib, io, json, logging, os, re, shutil, tempfile, warnings
@@ -13,6 +14,7 @@ import numpy as np
 from dataclasses import dataclass
 from pathlib import Path
 from .core import *
+from .host import silenced
 from .graph import *
 
 # %% ../nbs/05_deployment.ipynb #2e7fe4d0
@@ -25,16 +27,11 @@ def _quiet(): # TensorFlow, its add-ons and their C++ say much that nobody can a
     os.environ.setdefault('CUDA_VISIBLE_DEVICES', '-1')
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
-    kept, null = [os.dup(1), os.dup(2)], os.open(os.devnull, os.O_WRONLY)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), silenced():
             warnings.simplefilter('ignore')
-            for fd in (1, 2): os.dup2(null, fd)
             yield
-    finally:
-        for fd, saved in zip((1, 2), kept): os.dup2(saved, fd)
-        for fd in (*kept, null): os.close(fd)
-        logging.disable(level)
+    finally: logging.disable(level)
 
 # %% ../nbs/05_deployment.ipynb #0086a3b2
 def check_network(model): # what `convert` can't turn into one input and a score for each label
@@ -202,7 +199,7 @@ def convert_tflite(saved_model,    # folder
             converter._experimental_disable_per_channel = not per_channel
         try: content = converter.convert()
         except Exception as error: raise KwsError(_why_not_tflite(error)) from None
-    return content if tuple(labels) == LABELS else _add_labels(content, labels)
+    return content if tuple(labels) == LABELS else add_labels(content, labels)
 
 def _why_not_tflite(error): # TensorFlow's page of text, as a sentence
     operators = sorted({name for name in re.findall(r"'?tf\.([A-Z]\w+)'?", str(error)) if name not in ('Lite',)})
@@ -217,7 +214,10 @@ def calibration_clips(data, # `Data`
 
 
 # %% ../nbs/05_deployment.ipynb #07d36ef0
-def _add_labels(content, labels): # a .tflite that says what its scores stand for
+def add_labels(content:bytes, # a .tflite
+               labels         # what its scores stand for
+              )->bytes:
+    "The model with its labels in its metadata."
     with _quiet():
         from tensorflow.lite.python import schema_py_generated as schema
         from tensorflow.lite.tools import flatbuffer_utils

@@ -4,15 +4,17 @@
 
 # %% auto #0
 __all__ = ['HOST_FLAGS', 'CORE_SOURCES', 'HOST_SOURCES', 'host_compiler', 'sources_hash', 'compile_c', 'load_c', 'core_units',
-           'compile_core', 'c_core', 'as_pointer', 'n_cores', 'share_out', 'torch_threads']
+           'compile_core', 'c_core', 'as_pointer', 'n_cores', 'share_out', 'torch_threads', 'silenced']
 
 # %% ../nbs/library/host.ipynb #ae9e827b
 import hashlib, os, re, shutil, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from functools import lru_cache
 from importlib.resources import files
+from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from .core import *
 
 # %% ../nbs/library/host.ipynb #7a4b8d55
@@ -152,3 +154,26 @@ def torch_threads(n:int):
     torch.set_num_threads(n)
     try: yield
     finally: torch.set_num_threads(before)
+
+# %% ../nbs/library/host.ipynb #bcaa1507
+@contextmanager
+def silenced(*streams # 'stdout', 'stderr'; default: both
+            ):        # a list, which holds the lines once the block is over
+    "Keep what Python, C and programs called within write off the screen."
+    said, text, streams = [], StringIO(), streams or ('stdout', 'stderr')
+    redirect = dict(stdout=redirect_stdout, stderr=redirect_stderr)
+    with TemporaryFile() as file:
+        try:
+            with ExitStack() as back:
+                for name in streams:
+                    stream, fd = getattr(sys, name), dict(stdout=1, stderr=2)[name]
+                    if stream: stream.flush()
+                    saved = os.dup(fd)
+                    back.callback(os.close, saved)
+                    back.callback(os.dup2, saved, fd)
+                    os.dup2(file.fileno(), fd)
+                    back.enter_context(redirect[name](text)) # never closed: a logger made within may keep it
+                yield said
+        finally:
+            file.seek(0)
+            said += file.read().decode(errors='replace').splitlines() + text.getvalue().splitlines()

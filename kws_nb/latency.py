@@ -10,7 +10,6 @@ __all__ = ['BLOCK_SECONDS', 'Latency', 'latency_table', 'time_calls', 'torch_eng
 # %% ../nbs/library/latency.ipynb #218ff4b3
 import json, math, os, re, subprocess, sys, time
 import numpy as np
-from contextlib import contextmanager
 from dataclasses import dataclass
 from .core import *
 from .host import *
@@ -110,16 +109,6 @@ def onnx_engine(model, x, threads=1):
     return lambda: session.run(None, dict(features=x))[0]
 
 # %% ../nbs/library/latency.ipynb #e14260d0
-@contextmanager
-def _silence(): # a native library that greets on stderr
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        for fd in (kept, null): os.close(fd)
-
 def litert_engine(content:bytes, # a .tflite
                   x,             # `[n, 49, 40]`: float32, or int8 codes for an int8 model
                   threads=1
@@ -127,7 +116,7 @@ def litert_engine(content:bytes, # a .tflite
     "TFLite (LiteRT) with its fast kernels, all clips in one call."
     from ai_edge_litert.interpreter import Interpreter
     x = np.ascontiguousarray(x)[..., None]
-    with _silence():
+    with silenced('stderr'): # it greets there
         lite = Interpreter(model_content=content, num_threads=threads)
         input_, output = lite.get_input_details()[0]['index'], lite.get_output_details()[0]['index']
         lite.resize_tensor_input(input_, x.shape)

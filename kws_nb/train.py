@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from .core import *
 from .host import *
 from .data import *
+from .speech import *
 from .features import micro_features
 from .models import TinyConv
 

@@ -12,7 +12,7 @@ import numpy as np
 from pathlib import Path
 from ..core import *
 from ..convert import *
-from ..convert import _add_labels, _quiet
+from ..convert import add_labels, _quiet
 from ..codegen import run_core
 from ..data import *
 from ..features import micro_features
@@ -106,7 +106,7 @@ def convert_litert(model,        # TinyConv
             if not (Path(exchange)/name).is_file(): raise KwsError(f'litert-torch left no {name}')
             content = (Path(exchange)/name).read_bytes()
             read_tflite(content)
-            (new/name).write_bytes(content if tuple(labels) == LABELS else _add_labels(content, labels))
+            (new/name).write_bytes(content if tuple(labels) == LABELS else add_labels(content, labels))
     return Converted(None, None, *(Path(folder)/name for name in names))
 
 BACKENDS = {'onnx-tf': convert, 'litert': convert_litert}

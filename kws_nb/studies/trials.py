@@ -23,6 +23,7 @@ from ..core import *
 from ..audio import *
 from ..board import *
 from ..data import *
+from ..speech import *
 from ..recordings import *
 from ..size import Table
 from ..train import Accuracy, digest
