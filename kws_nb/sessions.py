@@ -8,7 +8,7 @@ __all__ = ['NOTHING', 'WAYS', 'FEWEST_TRIALS', 'Session', 'save_trials', 'load_t
            'score_trials', 'table2', 'table2_notes', 'plot_trials', 'announce_trials']
 
 # %% ../nbs/library/sessions.ipynb #40a54240
-import hashlib, json, time
+import json, time
 import numpy as np
 import serial
 from collections import Counter
@@ -106,7 +106,7 @@ def hear_trials(stream:Stream,
     board, opened_here = _opened(board)
     try:
         if not board.machine: raise KwsError('A real board hears through its own microphone: use announce_trials')
-        image = hashlib.sha256(board.machine.elf.read_bytes()).hexdigest()[:16]
+        image = digest(board.machine.elf.read_bytes())
         about = dict(name=stream.name, gaps=stream.gaps, samples=digest(stream.samples), image=image,
                      settings=board.settings(stream='on'))
         path = Path(path or build_dir()/f'trials/{digest(sorted(about.items()))}.json')
