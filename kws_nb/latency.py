@@ -13,7 +13,8 @@ import numpy as np
 from dataclasses import dataclass
 from .core import *
 from .host import *
-from .size import Table, count_operations
+from .results import *
+from .size import count_operations
 
 # %% ../nbs/library/latency.ipynb #e1a92226
 @dataclass(frozen=True)

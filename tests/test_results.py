@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from kws_nb.core import KwsError
-from kws_nb.results import Accuracy, Study, Table, clip_interval, digest, paired_interval, rate_interval, rate_limit, t_interval
+from kws_nb.results import Accuracy, Study, Table, check_answers, clip_interval, digest, paired_interval, rate_interval, rate_limit, t_interval
 
 
 def test_import_is_light():
@@ -42,6 +42,14 @@ def test_accuracy_at_its_ends():
     assert all(type(x) is float for x in Accuracy(np.int64(3), np.int64(5)).interval), "JSON takes no numpy scalars"
 
 
+def test_answers_are_numbers():
+    for scores in (np.array([[0.1, 0.9]], np.float32), np.array([[-128, 127]], np.int8)):
+        assert check_answers(scores) is scores
+    for value in (math.nan, math.inf):
+        with pytest.raises(KwsError, match="answers NaN"):
+            check_answers(np.array([[0.1, 0.9], [value, 0]]))
+
+
 def pairs(both, only_first, only_second, neither):
     first = np.repeat([True, True, False, False], [both, only_first, only_second, neither])
     second = np.repeat([True, False, True, False], [both, only_first, only_second, neither])
@@ -60,11 +68,47 @@ def test_paired_interval_at_its_ends(counts):
     assert -1 <= low <= d + 1e-8 and d - 1e-8 <= high <= 1
 
 
+def test_paired_interval_without_a_change():
+    right, z = np.ones(100, bool), 1.959964
+    np.testing.assert_allclose(paired_interval(right, right), (0, -z * z / (100 + z * z), z * z / (100 + z * z)), atol=1e-6)
+
+
+@pytest.mark.parametrize("b, c", [(9, 20), (9, 21), (3, 10), (3, 11), (0, 3), (0, 4), (40, 60), (40, 61)])
+def test_paired_interval_agrees_with_mcnemar(b, c):
+    "It excludes zero exactly when the statistic |b - c|/sqrt(b + c) passes 1.96, and turns round with its arguments."
+    new = np.r_[np.ones(b), np.zeros(c), np.ones(200)] > 0
+    old = np.r_[np.zeros(b), np.ones(c), np.ones(200)] > 0
+    d, low, high = paired_interval(new, old)
+    assert d == pytest.approx((b - c) / (200 + b + c)) and low < d < high
+    assert (high < 0) == ((c - b) / np.sqrt(b + c) > 1.959964)
+    np.testing.assert_allclose(paired_interval(old, new), (-d, -high, -low), atol=1e-9)
+
+
+def test_paired_interval_covers():
+    "Of 400 samples with a true difference of -6 points, about 95 % have it in their interval."
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(400):
+        kind = rng.choice(4, 300, p=[0.8, 0.03, 0.09, 0.08])  # both, new alone, old alone, neither
+        _, low, high = paired_interval((kind == 0) | (kind == 1), (kind == 0) | (kind == 2))
+        covered += low <= -0.06 <= high
+    assert 0.925 <= covered / 400 <= 0.975
+
+
+def test_pairs_are_needed():
+    for hits, base, says in (([], [], "at least one"), ([1, 0], [1], "same clips")):
+        with pytest.raises(KwsError, match=says):
+            paired_interval(hits, base)
+
+
 def test_means():
     values = [0.1, 0.2, 0.3, 0.4, 0.5]
     ours = stats.ttest_1samp(values, 0).confidence_interval()
     assert t_interval(values) == pytest.approx((ours.low, ours.high))
+    assert t_interval(values) == pytest.approx((0.3 - 0.196324, 0.3 + 0.196324), abs=1e-5)
     assert t_interval([0.5, 0.5, 0.5]) == (0.5, 0.5) and all(map(math.isnan, t_interval([0.9])))
+    d = np.array([1, 0, 0, -1, 0])  # of one seed
+    half = 1.959964 * math.sqrt(0.5) / math.sqrt(5)
+    assert clip_interval(d + 1, np.ones(5), 1) == pytest.approx((-half, half))
     hits, base = np.random.default_rng(0).integers(0, 6, (2, 500))
     difference = (hits - base) / 5
     half = stats.norm.ppf(0.975) * difference.std(ddof=1) / np.sqrt(500)

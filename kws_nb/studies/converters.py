@@ -16,7 +16,8 @@ from ..convert import add_labels, _quiet
 from ..codegen import run_core
 from ..data import *
 from ..features import micro_features
-from ..train import Accuracy, data_hash, digest, load_model, predict
+from ..results import *
+from ..train import data_hash, load_model, predict
 from ..verify import RawBoard
 
 # %% ../../nbs/studies/converters.ipynb #6850a3b7
@@ -172,8 +173,8 @@ def compare_converters(data, checkpoint, path=None, # the result's JSON: read if
     "Convert one network with each of `BACKENDS`, and count what the files hold and answer."
     model, _ = load_model(checkpoint)
     about = dict(data=data.name, data_hash=data_hash(data), model=digest(*(v.numpy() for v in model.state_dict().values())), n_calibration=n_calibration)
-    known = json.loads(Path(path).read_text()) if path and Path(path).is_file() else {}
-    if about.items() <= known.items(): return known
+    study = Study(path, about)
+    if study.finished: return study.finished
     clips = calibration_clips(data, n_calibration)
     test, labels = micro_features(data.testing.clips), data.testing.labels
     expected, rows, answers = predict(model, test).argmax(1), {}, []
@@ -185,10 +186,10 @@ def compare_converters(data, checkpoint, path=None, # the result's JSON: read if
             answers.append(codes)
             rows[name]['refuses'] = {what: _refusal(backend, network, clips[:4], Path(folder)/'hard') for what, network in _hard_networks().items()}
     right = [c.argmax(1) == labels for c in answers]
-    result = about | dict(n=len(labels), float_correct=int((expected == labels).sum()), rows=rows, same_bytes=int((answers[0] == answers[1]).all(1).sum()),
-                          same_answers=int((answers[0].argmax(1) == answers[1].argmax(1)).sum()), only_right=[int((a & ~b).sum()) for a, b in (right, right[::-1])])
-    if path: write_json(path, result)
-    return result
+    return study.finish(n=len(labels), float_correct=int((expected == labels).sum()), rows=rows,
+                        same_bytes=int((answers[0] == answers[1]).all(1).sum()),
+                        same_answers=int((answers[0].argmax(1) == answers[1].argmax(1)).sum()),
+                        only_right=[int((a & ~b).sum()) for a, b in (right, right[::-1])])
 
 def _refusal(backend, network, clips, folder): # '' where it converts
     try: backend(network, clips, folder)
