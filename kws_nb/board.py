@@ -45,12 +45,13 @@ def _explain_link_error(text):
         return 'The image is too large for the board: its RAM leaves no room for the stack. Use a smaller model'
     return f'The firmware does not build:\n{text.strip()[-3000:]}'
 
-def _environment(): # zig keeps what it compiled, by default below the home folder
-    if any(os.environ.get(name) for name in ('HOME', 'ZIG_GLOBAL_CACHE_DIR')): return None
+def _environment(): # zig keeps what it has compiled, by default below the home folder
+    if os.environ.get('HOME') or os.environ.get('ZIG_GLOBAL_CACHE_DIR'): return None
     return os.environ | dict(ZIG_GLOBAL_CACHE_DIR=str(build_dir()/'zig'))
 
-def _run_compiler(command):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=_environment())
+def _run_compiler(command, folder): # to write in: paths of output are relative, zig's linker takes a % for something else
+    command = [str(part) for part in command]
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment(), cwd=folder)
     if done.returncode: raise KwsError(_explain_link_error(done.stderr))
 
 # %% ../nbs/library/board.ipynb #629920bf
@@ -98,14 +99,15 @@ def build_firmware(model=None,          # int8 .tflite, path or bytes, default `
         work = temporary.parent
         for name, text in generated.items(): (work/name).write_text(text)
         units = [*_units(folders, live), *(work/name for name in generated if name.endswith('.c'))]
-        objects = [work/f'{unit.stem}.o' for unit in units]
+        objects = [f'{unit.stem}.o' for unit in units]
         include = [part for folder in (*folders, work) for part in ('-I', folder)]
-        def compile_unit(unit, object_): _run_compiler([*command, *include, '-c', unit, '-o', object_])
+        def compile_unit(unit, object_): _run_compiler([*command, *include, '-c', unit, '-o', object_], work)
         with ThreadPoolExecutor(2) as pool: list(pool.map(compile_unit, units, objects))
         # One by one and linked in this order: the same image, byte for byte, wherever and whenever it is built.
         # Told to link for size, zig leaves the symbols out.
         link = [*compiler, *_CPU[toolchain], *_FLAGS, *(flag for flag in flags if not flag.startswith('-O')), *_LINK]
-        _run_compiler([*link, '-T', script, *objects, '-o', temporary, *(['-lgcc'] if toolchain == 'gcc' else [])])
+        libraries = ['-lgcc'] if toolchain == 'gcc' else []
+        _run_compiler([*link, '-T', script, *objects, '-o', temporary.name, *libraries], work)
     return output
 
 # %% ../nbs/library/board.ipynb #61d31ce3

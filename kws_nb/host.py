@@ -22,7 +22,7 @@ CORE_SOURCES = ('kws_frontend.c', 'kws_tables.c', 'kws_conv2d_s8.c', 'kws_fully_
 def host_compiler()->list: # a command, ready for its arguments
     "The first C compiler found: `$CC`, cc, gcc, clang, or the one that `pip install ziglang` brings."
     for name in (os.environ.get('CC'), 'cc', 'gcc', 'clang'):
-        if name and shutil.which(name.split()[0]): return name.split()
+        if name and name.strip() and shutil.which(name.split()[0]): return name.split()
     try: import ziglang
     except ImportError: raise KwsError('No C compiler found. Install one with: pip install ziglang') from None
     return [sys.executable, '-m', 'ziglang', 'cc']
