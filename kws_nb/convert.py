@@ -16,6 +16,7 @@ from pathlib import Path
 from .core import *
 from .host import silenced
 from .graph import *
+from .results import *
 
 # %% ../nbs/05_deployment.ipynb #2e7fe4d0
 _all_ = ['Tensor', 'Operator', 'Graph', 'read_tflite'] # of kws_nb.graph, for whoever converts
@@ -362,26 +363,26 @@ def calibration_study(model, data, path=None,           # the result's JSON: rea
                      )->dict: # for each choice of clips: right answers, those that only float or only int8 has, scales
     "Calibrate one network with other clips, again and again, and try each int8 file on the test clips."
     from kws_nb.features import micro_features
-    from kws_nb.train import data_hash, digest, predict
+    from kws_nb.train import data_hash, predict
     about = dict(data=data.name, data_hash=data_hash(data), model=digest(*(v.numpy() for v in model.state_dict().values())), counts=list(counts), seeds=list(seeds))
-    known = json.loads(Path(path).read_text()) if path and Path(path).is_file() else {}
-    if about.items() <= known.items(): return known
+    study = Study(path, about)
+    if study.finished: return study.finished
     test, labels, runs = micro_features(data.testing.clips), data.testing.labels, []
     right = predict(model, test).argmax(1) == labels
     with tempfile.TemporaryDirectory() as folder:
         saved = export_saved_model(export_onnx(model), Path(folder)/'saved')
         for source, n, seed, clips in _calibration_sets(data, counts, seeds):
-            run = dict(source=source, n=n, seed=seed)
-            runs.append(run)
-            try: content = convert_tflite(saved, clips)
-            except KwsError as error: run['refused'] = str(error)
-            else:
-                graph, int8 = read_tflite(content), run_tflite(content, test).argmax(1) == labels
-                tensors = dict(input=graph.inputs[0], **{op.name: op.outputs[0] for op in graph.operators})
-                run |= dict(correct=int(int8.sum()), only_float=int((right & ~int8).sum()), only_int8=int((int8 & ~right).sum()), scales={name: float(t.scale[0]) for name, t in tensors.items()})
-    result = about | dict(n=len(labels), float_correct=int(right.sum()), runs=runs)
-    if path: write_json(path, result)
-    return result
+            run = study.run(f'{source}, {n} clips, seed {seed}', _calibrated, saved, clips, test, labels, right)
+            runs.append(dict(source=source, n=n, seed=seed) | run)
+    return study.finish(n=len(labels), float_correct=int(right.sum()), runs=runs)
+
+def _calibrated(saved, clips, test, labels, right): # one run; right: what the float network gets right
+    try: content = convert_tflite(saved, clips)
+    except KwsError as error: return dict(refused=str(error))
+    graph, int8 = read_tflite(content), run_tflite(content, test).argmax(1) == labels
+    tensors = dict(input=graph.inputs[0], **{op.name: op.outputs[0] for op in graph.operators})
+    return dict(correct=int(int8.sum()), only_float=int((right & ~int8).sum()), only_int8=int((int8 & ~right).sum()),
+                scales={name: float(t.scale[0]) for name, t in tensors.items()})
 
 # %% ../nbs/05_deployment.ipynb #7e4c1f0c
 def c_array(content:bytes, # of a `.tflite`

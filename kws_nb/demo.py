@@ -46,7 +46,8 @@ def measure(model, converted, data, say=print)->dict: # the row that build/demo.
     from kws_nb.features import micro_features
     from kws_nb.protocol_emulated import CLOCK_HZ
     from kws_nb.size import image_size
-    from kws_nb.train import Accuracy, evaluate
+    from kws_nb.results import Accuracy
+    from kws_nb.train import evaluate
     features, labels = micro_features(data.testing.clips), data.testing.labels
     codes = run_tflite(converted.int8_tflite, features)
     image = build_firmware(converted.int8_tflite)

@@ -17,6 +17,7 @@ from .convert import *
 from .data import *
 from .demo import train_and_convert
 from .features import micro_features
+from .results import *
 from .train import *
 
 # %% ../nbs/library/keywords.ipynb #fa404150

@@ -13,6 +13,7 @@ from pathlib import Path
 from .core import *
 from .host import silenced
 from .graph import *
+from .results import *
 from .size import *
 
 # %% ../nbs/library/memory.ipynb #6856a2fb

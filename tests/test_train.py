@@ -17,7 +17,19 @@ from kws_nb.data import Data, Part
 from kws_nb.features import micro_features
 from kws_nb.models import TinyConv
 from kws_nb.size import count_operations
-from kws_nb.train import BETTER, REPORT, Accuracy, Settings, compare_recipes, draw_unknown, epoch_features, evaluate, fold_standardization, load_model, save_model, train
+from kws_nb.train import (
+    BETTER,
+    REPORT,
+    Settings,
+    compare_recipes,
+    draw_unknown,
+    epoch_features,
+    evaluate,
+    fold_standardization,
+    load_model,
+    save_model,
+    train,
+)
 
 
 @pytest.fixture(scope="module")
@@ -321,14 +333,6 @@ def test_damaged_or_foreign_model(tmp_path):
 def test_wrong_shape():
     with pytest.raises(KwsError, match=r"\[n, 49, 40\]"):
         TinyConv()(torch.zeros(2, 40, 49))
-
-
-def test_intervals():
-    "Wilson's interval, against the values of its formula."
-    assert Accuracy(9, 10).interval == pytest.approx((0.5958, 0.9821), abs=1e-4)
-    assert Accuracy(0, 10).interval[0] == 0 and Accuracy(10, 10).interval[1] == 1
-    assert Accuracy(1247, 1368).interval == pytest.approx((0.8953, 0.9254), abs=1e-4)
-    assert np.isnan(Accuracy(0, 0).value)
 
 
 def test_parameters_and_operations():

@@ -16,7 +16,8 @@ from ..codegen import Layer, core_layers, fast_layers, run_core
 from ..convert import read_tflite
 from ..board import reference_model
 from ..protocol_emulated import CLOCK_HZ
-from ..size import Table, image_size
+from ..results import *
+from ..size import image_size
 from ..verify import RawBoard, verification_inputs
 
 # %% ../../nbs/studies/ladder.ipynb #0025de19

@@ -15,7 +15,7 @@ from ..core import *
 from ..host import *
 from ..data import *
 from ..features import micro_features
-from ..size import Table
+from ..results import *
 
 # %% ../../nbs/studies/training_speed.ipynb #123aadd1
 def take_turns(functions:dict,         # name -> a function without arguments

@@ -6,13 +6,12 @@
 __all__ = ['LEVEL_SAMPLES', 'SOUND_FILES', 'GAP_VOLUME', 'WITHIN_MS', 'NOTHING', 'WAYS', 'FEWEST_TRIALS', 'THRESHOLDS',
            'sound_levels', 'word_threshold', 'word_span', 'plot_word', 'Spoken', 'Recorded', 'folder_clips',
            'trial_clips', 'Trial', 'Stream', 'make_stream', 'Session', 'save_trials', 'load_trials', 'hear_trials',
-           'smooth_scores', 'detect_words', 'Outcome', 'rate_limit', 'exactly', 'as_unknown', 'or_nothing',
-           'count_right', 'Score', 'score_trials', 'table2', 'table2_notes', 'plot_trials', 'chance_to_tell',
-           'trials_needed', 'spoken_clips', 'TrialRecorder', 'record_trials', 'announce_trials', 'trial_study',
-           'study_table']
+           'smooth_scores', 'detect_words', 'Outcome', 'exactly', 'as_unknown', 'or_nothing', 'count_right', 'Score',
+           'score_trials', 'table2', 'table2_notes', 'plot_trials', 'chance_to_tell', 'trials_needed', 'spoken_clips',
+           'TrialRecorder', 'record_trials', 'announce_trials', 'trial_study', 'study_table']
 
 # %% ../../nbs/studies/trials.ipynb #05c10004
-import hashlib, json, math, os, time
+import json, math, os, time
 import ipywidgets as w
 import numpy as np
 import serial
@@ -25,8 +24,7 @@ from ..board import *
 from ..data import *
 from ..speech import *
 from ..recordings import *
-from ..size import Table
-from ..train import Accuracy, digest
+from ..results import *
 
 # %% ../../nbs/studies/trials.ipynb #05c10007
 LEVEL_SAMPLES = SAMPLE_RATE//100 # 10 ms
@@ -290,7 +288,7 @@ def hear_trials(stream:Stream,
     board, opened_here = _opened(board)
     try:
         if not board.machine: raise KwsError('A real board hears through its own microphone: use announce_trials')
-        image = hashlib.sha256(board.machine.elf.read_bytes()).hexdigest()[:16]
+        image = digest(board.machine.elf.read_bytes())
         about = dict(name=stream.name, gaps=stream.gaps, samples=digest(stream.samples), image=image, settings=board.settings(stream='on'))
         path = Path(path or build_dir()/f'trials/{digest(sorted(about.items()))}.json')
         session = _kept_session(path, about, stream.trials, board.labels)
@@ -341,16 +339,6 @@ class Outcome:
     heard: str              # a label, or `nothing`
     latency_ms: float|None  # from the end of the word to the detection; negative: before it
     again: tuple            # labels of further detections
-
-def rate_limit(k:int, hours:float)->float: # an hour; infinite for no time
-    "The rate that would give k events or fewer in 5 % of all such times: the upper 95 % limit (Poisson)."
-    if not hours: return math.inf
-    low, high = 0., 20. + 4*k
-    for _ in range(60):
-        mean = (low + high)/2
-        if sum(math.exp(i*math.log(mean) - mean - math.lgamma(i + 1)) for i in range(k + 1)) > .05: low = mean
-        else: high = mean
-    return high/hours
 
 # %% ../../nbs/studies/trials.ipynb #05c10023
 def exactly(said, heard, labels): # what was said is what is heard
@@ -496,8 +484,9 @@ def plot_trials(stream:Stream, session:Session,
 # %% ../../nbs/studies/trials.ipynb #05c1002f
 def chance_to_tell(n:int, true:float, other:float)->float: # 0..1
     "How probably n trials at a rate of `true` have a 95 % interval without `other`."
-    def probability(k): return math.exp(math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k*math.log(true) + (n - k)*math.log(1 - true))
-    return sum(probability(k) for k in range(n + 1) for low, high in [Accuracy(k, n).interval] if not low <= other <= high)
+    from scipy.stats import binom, norm
+    half = norm.ppf(.975)*math.sqrt(n*other*(1 - other)) # Wilson's interval of k has `other` where |k - n other| is no more
+    return float(binom.cdf(math.ceil(n*other - half) - 1, n, true) + binom.sf(math.floor(n*other + half), n, true))
 
 def trials_needed(true=.8, other=.91, # rates, between 0 and 1
                   power=.8,           # wanted `chance_to_tell`
@@ -653,19 +642,17 @@ def trial_study(recorded:Recorded, path=None, # the result's JSON: read if it is
     "Every clip in a stream and alone."
     model = Path(model or reference_model())
     streams = {gaps: make_stream(recorded, gaps=gaps) for gaps in ('noise', 'zeros')}
-    about = dict(data=recorded.name, hash=digest(*(s.samples for s in streams.values())), model=hashlib.sha256(model.read_bytes()).hexdigest()[:16], n=dict(Counter(_row_of(c.word, LABELS) for c in recorded.clips)),
+    about = dict(data=recorded.name, hash=digest(*(s.samples for s in streams.values())), model=digest(model.read_bytes()), n=dict(Counter(_row_of(c.word, LABELS) for c in recorded.clips)),
                  speakers=len({c.speaker for c in recorded.clips}), thresholds=list(thresholds), within_ms=WITHIN_MS)
-    known = json.loads(Path(path).read_text()) if path and Path(path).is_file() else {}
-    if about.items() <= known.items(): return known
+    study = Study(path, about)
+    if study.finished: return study.finished
     alone, results = _clips_alone(recorded, model), {}
     for gaps, stream in streams.items():
-        session = hear_trials(stream, f'{EMULATED}?image={build_firmware(model)}')
+        session = hear_trials(stream, f'{EMULATED}?image={build_firmware(model)}') # which keeps what it has heard
         averages = smooth_scores(session.heard)
         results[gaps] = {str(t): _counts(score_trials(session, detect_words(session.heard, averages, t))) for t in thresholds}
     counts = {row: dict(Counter(a for a, c in zip(alone, recorded.clips) if _row_of(c.word, LABELS) == row)) for row in about['n']}
-    result = about | dict(alone=counts, streams=results)
-    if path: write_json(path, result)
-    return result
+    return study.finish(alone=counts, streams=results)
 
 # %% ../../nbs/studies/trials.ipynb #05c10046
 def _shares(heard, row): # of one row: exactly, and right by `or_nothing`
