@@ -30,7 +30,8 @@ def _answers(kind, path, test, labels, expected): # what the table has of a file
 def _judge(converted, seconds, test, labels, expected): # one converter's row, and TensorFlow Lite Micro's codes
     int8 = converted.int8_tflite
     row = dict(seconds=round(seconds, 1))
-    row |= _answers('float', converted.float_tflite, test, labels, expected) | _answers('int8', int8, test, labels, expected)
+    row |= _answers('float', converted.float_tflite, test, labels, expected)
+    row |= _answers('int8', int8, test, labels, expected)
     codes = {engine: run_tflite(int8, test, engine) for engine in ENGINES} | dict(core=run_core(int8, test))
     reference = codes.pop('tflite-micro')
     row['same_bytes_as_tflite_micro'] = {name: int((c == reference).all(1).sum()) for name, c in codes.items()}
@@ -38,8 +39,8 @@ def _judge(converted, seconds, test, labels, expected): # one converter's row, a
     x = quantize_features(test[:1], read_tflite(int8).inputs[0])[0]
     row['board_same'] = bool((board.run(x) == reference[0]).all())
     counted = board.machine.watched['inference']
-    row |= dict(instructions=counted['instructions']//counted['calls'], cycles_estimated=counted['cycles']//counted['calls'])
-    return row, reference
+    instructions, cycles = (counted[what]//counted['calls'] for what in ('instructions', 'cycles'))
+    return row | dict(instructions=instructions, cycles_estimated=cycles), reference
 
 # %% ../../nbs/studies/converters.ipynb #bef68210
 def _hard_networks(): # name -> network that some converter may refuse
