@@ -117,10 +117,12 @@ def c_core()->tuple: # `ffi` and `lib` of cffi; a call releases the GIL
     "The C core, compiled and loaded at the first call; its declarations are read from its headers."
     return _loaded_core()
 
-def as_pointer(array): # contiguous numpy array -> what C takes for a pointer to its values
+def as_pointer(array,   # numpy, contiguous
+               ffi=None # of `load_c`; default: the core's
+              ):        # what C takes for a pointer to its values
     "An array as an argument of a C function; keep the array while C works on it."
     ctype = dict(float32='float', float64='double').get(array.dtype.name, f'{array.dtype.name}_t')
-    return c_core()[0].from_buffer(f'{ctype}[]', array)
+    return (ffi or c_core()[0]).from_buffer(f'{ctype}[]', array)
 
 # %% ../nbs/library/host.ipynb #2cc455e8
 def n_cores()->int:

@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['REPORT', 'BETTER', 'save_model', 'load_model', 'check_labels', 'predict', 'evaluate', 'Settings', 'Trained',
-           'draw_unknown', 'epoch_features', 'fold_standardization', 'data_hash', 'train', 'curves', 'live_curves',
-           'compare_recipes']
+           'draw_unknown', 'epoch_features', 'learning_rate', 'fold_standardization', 'data_hash', 'train_epoch',
+           'train', 'curves', 'live_curves', 'compare_recipes']
 
 # %% ../nbs/04_training.ipynb #2fb30c25
 import copy, json, math
 import numpy as np
 import torch
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
@@ -32,26 +33,42 @@ def save_model(path,        # *.safetensors
               ):
     "Save the weights, and what should be known about them."
     from safetensors.torch import save_file
+    about = dict(model='TinyConv', channels=model.channels, labels=model.labels) | about
     with atomic_path(path) as temporary:
-        save_file(model.state_dict(), temporary, metadata=dict(kws_nb=json.dumps(dict(model='TinyConv', channels=model.channels, labels=model.labels) | about)))
+        save_file(model.state_dict(), temporary, metadata=dict(kws_nb=json.dumps(about)))
 
-def _read_safetensors(path):
+def _read_safetensors(path): # tensors by name; what is known about them, a dict
     from safetensors import SafetensorError, safe_open
     if not Path(path).is_file(): raise KwsError(f'{path}: no such file')
     try:
         with safe_open(path, 'pt') as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads((file.metadata() or {}).get('kws_nb', 'null'))
-    except (SafetensorError, OSError, ValueError) as error: raise KwsError(f'{path} is damaged or no checkpoint ({error}). Remove it and train again') from None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            about = json.loads((file.metadata() or {}).get('kws_nb', 'null'))
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise KwsError(f'{path} is damaged or no checkpoint ({error}). Remove it and train again') from None
+    return tensors, about if isinstance(about, dict) else {}
+
+def _described(path, tensors, about): # the channels and labels that a checkpoint names, where they can be true
+    channels, labels, known = about.get('channels'), about.get('labels', LABELS), len(LABELS) - len(KEYWORDS)
+    there = list(tensors['conv.weight'].shape[:1]) if 'conv.weight' in tensors else []
+    if type(channels) is not int or channels < 1: problem = f'its channels are {channels!r:.40}, and not a number from 1'
+    elif there != [channels]: problem = f'it does not fit TinyConv with {channels} channels: its weights have {there}'
+    elif not isinstance(labels, list | tuple) or tuple(labels[:known]) != LABELS[:known]:
+        problem = f'its labels are {labels!r:.40}, and not {", ".join(LABELS[:known])} and words'
+    else: return channels, labels_for(labels[known:])
+    raise KwsError(f'{path} is damaged: {problem}. Train again')
 
 def load_model(path # written by `save_model`
               )->tuple: # model, what is known about it
     "A saved model; one that names no labels has `LABELS`."
     tensors, about = _read_safetensors(path)
-    if not about or about.get('model') != 'TinyConv': raise KwsError(f'{path} holds no TinyConv of kws_nb')
-    labels = about.get('labels', LABELS)
-    model = TinyConv(about['channels'], labels=labels_for(labels[2:]))
+    if about.get('model') != 'TinyConv': raise KwsError(f'{path} holds no TinyConv of kws_nb')
+    channels, labels = _described(path, tensors, about)
+    model = TinyConv(channels, labels=labels)
     try: model.load_state_dict(tensors)
-    except RuntimeError as error: raise KwsError(f'{path} does not fit TinyConv with {about["channels"]} channels: {error}') from None
+    except RuntimeError as error: raise KwsError(f'{path} does not fit TinyConv with {channels} channels: {error}') from None
+    wrong = [name for name, values in model.state_dict().items() if not values.isfinite().all()]
+    if wrong: raise KwsError(f'{path} is damaged: its {wrong[0]} has numbers that are not finite. Train again')
     return model.eval(), about
 
 # %% ../nbs/04_training.ipynb #edbb4cb3
@@ -62,7 +79,9 @@ def check_labels(labels, n:int, # of clips
     labels = np.asarray(labels)
     if labels.shape != (n,): raise KwsError(f'{n} clips need {n} labels, got shape {labels.shape}')
     wrong = labels[(labels < 0) | (labels >= len(names))] if labels.dtype.kind in 'iu' else labels
-    if len(wrong): raise KwsError(f'{wrong[0]!r} is no label; expected whole numbers from 0 to {len(names) - 1}, for {", ".join(names)}')
+    if len(wrong):
+        expected = f'whole numbers from 0 to {len(names) - 1}, for {", ".join(names)}'
+        raise KwsError(f'{wrong[0]!r} is no label; expected {expected}')
 
 def predict(model,     # gives logits
             features   # float32 `[n, 49, 40]`
@@ -74,9 +93,8 @@ def predict(model,     # gives logits
 def evaluate(model, features, labels)->Accuracy:
     "Accuracy on given features: nothing random happens here."
     check_labels(labels, len(features), getattr(model, 'labels', LABELS))
-    probabilities = predict(model, features)
-    if not np.isfinite(probabilities).all(): raise KwsError('The model answers NaN: its weights or the features hold numbers that are not finite')
-    return Accuracy(int((probabilities.argmax(1) == labels).sum()), len(labels))
+    heard = check_answers(predict(model, features)).argmax(1)
+    return Accuracy(int((heard == labels).sum()), len(labels))
 
 # %% ../nbs/04_training.ipynb #62b2ea1f
 @dataclass(frozen=True)
@@ -120,8 +138,10 @@ def draw_unknown(data:Data, times:int, # the composition's number of other words
     drawn = rng.permutation(n + len(data.more))[:times*n]
     own, more = np.flatnonzero(part.labels == 1)[drawn[drawn < n]], drawn[drawn >= n] - n
     kept = np.concatenate([np.flatnonzero(part.labels != 1), own])
+    clips = np.concatenate([part.clips[kept], data.more.clips[more]])
+    labels = np.concatenate([part.labels[kept], data.more.labels[more]])
     words = [part.words[i] for i in kept] + [data.more.words[i] for i in more]
-    return replace(data, training=Part(np.concatenate([part.clips[kept], data.more.clips[more]]), np.concatenate([part.labels[kept], data.more.labels[more]]), words))
+    return replace(data, training=Part(clips, labels, words))
 
 def epoch_features(data:Data, epoch:int, seed=0,
                    features=micro_features # of clips
@@ -129,39 +149,27 @@ def epoch_features(data:Data, epoch:int, seed=0,
     "Features of the training clips, augmented anew for each epoch: the same clips for every representation."
     return features(augment(data.training, data.noise, np.random.default_rng((seed, epoch))))
 
-def _epoch(data, epoch, settings, features): # runs while the epoch before it trains
+def _epoch(data, epoch, settings, features): # features and labels of all clips
     data = draw_unknown(data, settings.unknown, np.random.default_rng((settings.seed, epoch, 1)))
-    return torch.as_tensor(epoch_features(data, epoch, settings.seed, features)), torch.as_tensor(data.training.labels)
+    x = torch.as_tensor(epoch_features(data, epoch, settings.seed, features))
+    return _check_features(x, 'training'), torch.as_tensor(data.training.labels)
+
+def _epochs(data, settings, features, done): # yields what is left after `done`; the next is made while one trains
+    epochs = range(done, settings.epochs)
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(_epoch, data, done, settings, features) if epochs else None
+        for epoch in epochs:
+            x, y = upcoming.result()
+            if epoch + 1 in epochs: upcoming = pool.submit(_epoch, data, epoch + 1, settings, features)
+            yield x, y
 
 # %% ../nbs/04_training.ipynb #2d5ad406
-def _learning_rate(settings, step, steps): # of `steps` in all
+def learning_rate(settings, step:int, steps:int # of so many in all, from 0
+                 )->float:
+    "Constant, or up for a tenth of the steps and then down to zero along a cosine."
     if settings.schedule == 'constant': return settings.lr
     rise = steps/10
     return settings.lr*min((step + 1)/rise, .5 + .5*math.cos(math.pi*max(0, step - rise)/(steps - rise)))
-
-def _step(state, x, y, lr): # one batch; nothing here waits for the device
-    for group in state.optimizer.param_groups: group['lr'] = lr
-    logits = state.model((x - state.mean)/state.deviation)
-    loss = F.cross_entropy(logits + state.offset, y)
-    state.optimizer.zero_grad()
-    loss.backward()
-    state.optimizer.step()
-    return loss.detach(), (logits.detach().argmax(1) == y).sum()
-
-def _run_epoch(state, features, labels):
-    settings, epoch = state.settings, len(state.history)
-    torch.manual_seed(settings.seed*10_007 + epoch)
-    state.model.train()
-    batches = torch.randperm(len(labels)).split(settings.batch_size)
-    steps = range(epoch*len(batches), (epoch + 1)*len(batches))
-    features, labels, weights = features.to(state.device), labels.to(state.device), torch.tensor([len(batch) for batch in batches]).double()
-    results = [_step(state, features[batch], labels[batch], _learning_rate(settings, step, settings.epochs*len(batches)))
-               for step, batch in zip(steps, (batch.to(state.device) for batch in batches))]
-    losses, right = (torch.stack(column).double().cpu() for column in zip(*results))
-    loss = float(losses @ weights)/len(labels)
-    if not math.isfinite(loss): raise KwsError(f'The loss is {loss} in epoch {epoch + 1}: the learning rate of {settings.lr:g} is too high; take a lower one')
-    return dict(loss=loss, training=int(right.sum())/len(labels))
-
 
 # %% ../nbs/04_training.ipynb #bafb0b5d
 def fold_standardization(model:TinyConv, mean:float, deviation:float # of the features
@@ -175,7 +183,7 @@ def fold_standardization(model:TinyConv, mean:float, deviation:float # of the fe
     return model
 
 # %% ../nbs/04_training.ipynb #ce0608d7
-class _State:
+class _Run:
     "All that a run needs to go on: model, optimiser, best model so far, history."
     def __init__(self, settings, key, model, mean, deviation, offset, device):
         self.settings, self.key, self.history, self.best, self.best_epoch = settings, key, [], {}, -1
@@ -185,25 +193,37 @@ class _State:
         if settings.standardize: self.model.pad.value = -mean/deviation # the padding of the finished model is 0, too
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
 
+    def note(self, loss, training, validation): # of an epoch; the best network so far is kept
+        if all(validation > h['validation'] for h in self.history):
+            self.best, self.best_epoch = self.finished().state_dict(), len(self.history)
+        self.history.append(dict(loss=loss, training=training, validation=validation))
+
     def finished(self): # a copy on the CPU, for features as they are
         model = copy.deepcopy(self.model).cpu()
         return fold_standardization(model, self.mean, self.deviation) if self.settings.standardize else model
 
+    def trained(self): # the network of the best epoch
+        model = self.finished()
+        model.load_state_dict(self.best)
+        return Trained(model.eval(), self.history, self.best_epoch, self.settings)
+
     def save(self, path):
         from safetensors.torch import save_file
-        tensors = {f'model.{k}': v for k, v in self.model.state_dict().items()} | {f'best.{k}': v for k, v in self.best.items()}
+        tensors = {f'model.{k}': v for k, v in self.model.state_dict().items()}
+        tensors |= {f'best.{k}': v for k, v in self.best.items()}
         for i, state in self.optimizer.state_dict()['state'].items(): tensors |= {f'adam.{i}.{k}': v for k, v in state.items()}
         about = json.dumps(dict(key=self.key, history=self.history, best_epoch=self.best_epoch))
         with atomic_path(path) as temporary: save_file(tensors, temporary, metadata=dict(kws_nb=about))
 
     def load(self, path):
         tensors, about = _read_safetensors(path)
-        if not about or about.get('key') != self.key: raise KwsError(f'{path} belongs to a run with other data or settings. Remove it, or name another checkpoint')
+        if about.get('key') != self.key:
+            raise KwsError(f'{path} belongs to a run with other data or settings. Remove it, or name another checkpoint')
         def part(name): return {k.removeprefix(f'{name}.'): v for k, v in tensors.items() if k.startswith(f'{name}.')}
         self.model.load_state_dict(part('model'))
         self.best, self.history, self.best_epoch = part('best'), about['history'], about['best_epoch']
-        adam, saved = self.optimizer.state_dict(), part('adam')
-        adam['state'] = {i: {k.split('.')[1]: v for k, v in saved.items() if k.startswith(f'{i}.')} for i in range(len(adam['param_groups'][0]['params']))}
+        adam = self.optimizer.state_dict()
+        adam['state'] = {i: part(f'adam.{i}') for i in range(len(adam['param_groups'][0]['params']))}
         self.optimizer.load_state_dict(adam)
 
 # %% ../nbs/04_training.ipynb #959445c0
@@ -214,19 +234,25 @@ def data_hash(data:Data)->str: # 16 hex digits
 
 # %% ../nbs/04_training.ipynb #3ccf5928
 def _check_data(data):
-    for name in ('training', 'validation'): check_labels(getattr(data, name).labels, len(getattr(data, name).clips), data.labels)
+    for name in ('training', 'validation'):
+        part = getattr(data, name)
+        check_labels(part.labels, len(part.clips), data.labels)
     if not len(data.validation): raise KwsError('The validation part is empty: without it, no epoch can be called the best')
     for i, label in enumerate(data.labels):
-        if not (data.training.labels == i).any(): raise KwsError(f'The training part has no clip of {label}: the model could not learn it')
+        if not (data.training.labels == i).any():
+            raise KwsError(f'The training part has no clip of {label}: the model could not learn it')
 
 def _check_features(features, part):
     wrong = np.flatnonzero(~np.isfinite(np.asarray(features)).reshape(len(features), -1).all(1))
-    if len(wrong): raise KwsError(f'The features of {len(wrong)} {part} clips are NaN or infinite, first clip {wrong[0]}: look at what computes them')
+    if len(wrong):
+        which = f'{len(wrong)} {part} clips'
+        raise KwsError(f'The features of {which} are NaN or infinite, first clip {wrong[0]}: look at what computes them')
     return features
 
 def _device(name): # of a network
     device = torch.device(name or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    if device.type == 'cuda' and not torch.cuda.is_available(): raise KwsError(f'{name} is no device here: PyTorch sees no GPU. Leave device out to train on the CPU')
+    if device.type == 'cuda' and not torch.cuda.is_available():
+        raise KwsError(f'{name} is no device here: PyTorch sees no GPU. Leave device out to train on the CPU')
     return device
 
 def _start(data, settings, features, model, validation, device):
@@ -235,49 +261,71 @@ def _start(data, settings, features, model, validation, device):
         if model is not TinyConv: raise KwsError('standardize is for TinyConv: it is folded into its convolution')
         plain = _check_features(features(data.training.clips), 'training')
         mean, deviation = float(plain.mean(dtype=np.float64)), float(plain.std(dtype=np.float64))
-    drawn, offset = draw_unknown(data, settings.unknown, np.random.default_rng(0)).training.labels, torch.zeros(len(data.labels))
+    drawn = draw_unknown(data, settings.unknown, np.random.default_rng(0)).training.labels
+    offset = torch.zeros(len(data.labels))
     offset[1] = math.log((drawn == 1).sum()/(data.training.labels == 1).sum()) # more of them are heard than there will be
     more = data.more.clips if settings.unknown > 1 and data.more else None
     key = f'{settings} {digest(data.training.clips, data.training.labels, validation, more)}'
     if model is TinyConv: model = partial(TinyConv, labels=data.labels)
-    return _State(settings, key, model, mean, deviation, offset, device)
+    return _Run(settings, key, model, mean, deviation, offset, device)
 
-def _note(state, result, validation, labels): # of an epoch; the best so far is kept
-    finished = state.finished()
-    result['validation'] = evaluate(finished, validation, labels).value
-    if all(result['validation'] > h['validation'] for h in state.history): state.best, state.best_epoch = finished.state_dict(), len(state.history)
-    state.history.append(result)
+def _mean_loss(run, losses, n): # of n clips, from that of each batch; the last batch may be smaller
+    settings = run.settings
+    sizes = torch.full((len(losses),), settings.batch_size).double()
+    sizes[-1] = n - settings.batch_size*(len(losses) - 1)
+    loss = float(losses.double().cpu() @ sizes)/n
+    if math.isfinite(loss): return loss
+    epoch = len(run.history) + 1
+    raise KwsError(f'The loss is {loss} in epoch {epoch}: the learning rate of {settings.lr:g} is too high; take a lower one')
 
 # %% ../nbs/04_training.ipynb #25fc35c3
+def train_epoch(run, x, y)->tuple: # the loss and the right answers of each batch
+    "Once through all clips, batch by batch; nothing in the loop waits for the device."
+    settings, epoch = run.settings, len(run.history)
+    torch.manual_seed(settings.seed*10_007 + epoch)
+    run.model.train()
+    batches, losses, right = torch.randperm(len(y)).split(settings.batch_size), [], []
+    for step, batch in enumerate(batches, epoch*len(batches)):
+        lr = learning_rate(settings, step, settings.epochs*len(batches))
+        for group in run.optimizer.param_groups: group['lr'] = lr
+        batch = batch.to(run.device)
+        logits = run.model((x[batch] - run.mean)/run.deviation)
+        loss = F.cross_entropy(logits + run.offset, y[batch])
+        run.optimizer.zero_grad()
+        loss.backward()
+        run.optimizer.step()
+        losses.append(loss.detach())
+        right.append((logits.detach().argmax(1) == y[batch]).sum())
+    return torch.stack(losses), torch.stack(right)
+
 def train(data:Data,
           settings=REPORT,
           checkpoint=None,         # a path: saved after each epoch, resumed where it exists
           progress=True,           # show a progress bar
           features=micro_features, # what the network is fed: a function of clips
-          model=TinyConv,          # called with channels and dropout; TinyConv gets the data's labels
+          model=TinyConv,          # called with channels and dropout; TinyConv gets the labels
           after_epoch=None,        # called with the history so far, a list of dicts
-          device=None              # of the network, as torch names it; default a GPU where there is one
+          device=None              # of the network, for torch; default a GPU where there is one
          )->Trained:
-    "Train a model; the one returned is that of the best validation epoch (the earliest of equals)."
+    "Train a model; the one returned is that of the best validation epoch (the earliest)."
     _check_data(data)
     validation = _check_features(features(data.validation.clips), 'validation')
-    state = _start(data, settings, features, model, validation, _device(device))
-    if checkpoint and Path(checkpoint).is_file(): state.load(checkpoint)
-    epochs = range(len(state.history), settings.epochs)
-    with torch_threads(1), ThreadPoolExecutor(1) as pool, progress_bar(about='training', show=progress, total=settings.epochs, initial=len(state.history), unit='epoch') as bar:
-        upcoming = pool.submit(_epoch, data, epochs.start, settings, features) if epochs else None
-        for epoch in epochs:
-            training, labels = upcoming.result()
-            if epoch + 1 in epochs: upcoming = pool.submit(_epoch, data, epoch + 1, settings, features)
-            result = _run_epoch(state, _check_features(training, 'training'), labels)
-            _note(state, result, validation, data.validation.labels)
-            if checkpoint: state.save(checkpoint)
+    run = _start(data, settings, features, model, validation, _device(device))
+    if checkpoint and Path(checkpoint).is_file(): run.load(checkpoint)
+    bar = progress_bar(about='training', show=progress, total=settings.epochs,
+                       initial=len(run.history), unit='epoch')
+    epochs = _epochs(data, settings, features, len(run.history))
+    with torch_threads(1), bar, closing(epochs):
+        for x, y in epochs:
+            losses, right = train_epoch(run, x.to(run.device), y.to(run.device))
+            loss = _mean_loss(run, losses, len(y))
+            accuracy = evaluate(run.finished(), validation, data.validation.labels).value
+            run.note(loss, int(right.sum())/len(y), accuracy)
+            if checkpoint: run.save(checkpoint)
             bar.update()
-            bar.set_postfix(loss=f'{result["loss"]:.3f}', validation=f'{100*result["validation"]:.1f} %')
-            if after_epoch: after_epoch(state.history)
-    finished = state.finished()
-    finished.load_state_dict(state.best)
-    return Trained(finished.eval(), state.history, state.best_epoch, settings)
+            bar.set_postfix(loss=f'{loss:.3f}', validation=f'{100*accuracy:.1f} %')
+            if after_epoch: after_epoch(run.history)
+    return run.trained()
 
 # %% ../nbs/04_training.ipynb #b38dc48a
 def curves(history:list, # of dicts: loss, training, validation

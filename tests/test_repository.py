@@ -67,6 +67,28 @@ def test_notebook_is_clean(path):
     assert any(c["outputs"] for c in shown), "no stored outputs"
 
 
+def executed_for_the_site(cell):
+    "Cells that nbdev executes alone, in order, when it makes the pages: those that show an import or export something."
+    source = "".join(cell["source"])
+    tree = ast.parse("\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))))
+    imports = (ast.Import, ast.ImportFrom)
+    exported = re.match(r"#\|\s*exports?\b", source)
+    if "nbdev_export()" in source or not exported and not any(isinstance(node, imports) for node in ast.walk(tree)):
+        return [], []
+    plain = [node for node in tree.body if isinstance(node, imports)]
+    quiet = [node for node in tree.body if isinstance(node, ast.With) and all(isinstance(n, imports) for n in node.body)]
+    return plain + quiet, [node for node in tree.body if node not in plain + quiet]
+
+
+@pytest.mark.parametrize("path", notebooks, ids=dotted)
+def test_imports_have_cells_of_their_own(path):
+    "nbdev executes a cell with an import, and not what is defined above it: mixed with other code it breaks the site."
+    for cell in cells(path):
+        imported, other = executed_for_the_site(cell)
+        shown = not re.match(r"#\|\s*exports?\b", "".join(cell["source"]))
+        assert not (other and (imported or shown)), f"imports and other code: {''.join(cell['source'])[:200]}"
+
+
 def test_readme_is_the_index_notebook():
     from docs import readme_text
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..core import *
 from ..convert import *
 from ..litert import *
-from ..codegen import run_core
+from ..layers import run_core
 from ..data import *
 from ..features import micro_features
 from ..results import *
