@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CONVERTED', 'ENGINES', 'quiet_tensorflow', 'check_network', 'export_onnx', 'export_saved_model', 'check_calibration',
            'convert_tflite', 'calibration_clips', 'add_labels', 'model_labels', 'atomic_files', 'Converted', 'convert',
-           'quantize_features', 'best_engine', 'run_tflite', 'calibration_study', 'c_array', 'Tensor', 'Operator',
+           'quantize_features', 'best_engine', 'run_tflite', 'calibration_study', 'model_array', 'Tensor', 'Operator',
            'Graph', 'read_tflite']
 
 # %% ../nbs/05_deployment.ipynb #6e13ffa9
@@ -16,6 +16,8 @@ from pathlib import Path
 from .core import *
 from .host import silenced
 from .graph import *
+from .results import *
+from .tables import c_array
 
 # %% ../nbs/05_deployment.ipynb #2e7fe4d0
 _all_ = ['Tensor', 'Operator', 'Graph', 'read_tflite'] # of kws_nb.graph, for whoever converts
@@ -91,7 +93,7 @@ def _image_size(onnx_model, name): # rows and columns of a value in the graph, b
 def _make_same(conv, pads, size): # pads: (before, after) of rows and of columns; size: of what is padded
     import onnx
     attribute = {a.name: list(a.ints) for a in conv.attribute}
-    expected = [_same_pads(n, k, s) for n, k, s in zip(size, attribute['kernel_shape'], attribute.get('strides', (1, 1)))]
+    expected = [same_pads(n, k, s) for n, k, s in zip(size, attribute['kernel_shape'], attribute.get('strides', (1, 1)))]
     if pads != expected: raise KwsError(f'The padding is {pads} (rows, columns: before and after), and SAME would be {expected}: TFLite has no such convolution. Pad as SAME does, or not at all')
     for a in [a for a in conv.attribute if a.name in ('pads', 'auto_pad')]: conv.attribute.remove(a)
     conv.attribute.append(onnx.helper.make_attribute('auto_pad', 'SAME_UPPER'))
@@ -116,10 +118,6 @@ def _fold_pad(onnx_model):
     return onnx_model
 
 # %% ../nbs/05_deployment.ipynb #f9b75494
-def _same_pads(size, kernel, stride): # TensorFlow's SAME: the odd one goes after
-    total = max((-(-size//stride) - 1)*stride + kernel - size, 0)
-    return (total//2, total - total//2)
-
 def _drop_unused(onnx_model): # the exporter's small nodes that computed the pads, and the network's own that nothing reads any more
     graph, used = onnx_model.graph, {output.name for output in onnx_model.graph.output}
     for node in reversed(list(graph.node)):
@@ -329,6 +327,10 @@ def best_engine()->str:
     modules = {'tflite-micro': 'tflite_micro', 'tensorflow': 'tensorflow', 'litert': 'ai_edge_litert'}
     return next(engine for engine, module in modules.items() if find_spec(module))
 
+def _fits_input(given, wanted): # shapes without the batch: the same but for dimensions of 1, or all of it as one vector
+    given, wanted = ([n for n in shape if n != 1] for shape in (given, wanted))
+    return given == wanted or wanted == [np.prod(given)]
+
 def run_tflite(model,     # path or bytes
                features,  # `[n, 49, 40]` (or as the model's input): float32, or int8 codes for an int8 model
                engine=None # one of `ENGINES`; default `best_engine`
@@ -337,7 +339,8 @@ def run_tflite(model,     # path or bytes
     graph = read_tflite(model)
     content = model if isinstance(model, bytes) else Path(model).read_bytes()
     features, (input_,) = np.asarray(features), graph.inputs
-    if features.shape[1:] not in (input_.shape[1:], input_.shape[1:-1] if input_.shape[-1] == 1 else ()): raise KwsError(f'The model takes {list(input_.shape)}, the features are {list(features.shape)}')
+    if not _fits_input(features.shape[1:], input_.shape[1:]):
+        raise KwsError(f'The model takes {list(input_.shape)}, the features are {list(features.shape)}. Make them with micro_features')
     if input_.dtype == 'int8' and features.dtype != np.int8: features = quantize_features(features, input_)
     run = _interpreter(content, engine or best_engine())
     return np.stack([run(x.reshape(1, *input_.shape[1:]))[0].copy() for x in features]) if len(features) else np.zeros((0, *graph.outputs[0].shape[1:]), graph.outputs[0].dtype)
@@ -363,32 +366,32 @@ def calibration_study(model, data, path=None,           # the result's JSON: rea
                      )->dict: # for each choice of clips: right answers, those that only float or only int8 has, scales
     "Calibrate one network with other clips, again and again, and try each int8 file on the test clips."
     from kws_nb.features import micro_features
-    from kws_nb.train import data_hash, digest, predict
+    from kws_nb.train import data_hash, predict
     about = dict(data=data.name, data_hash=data_hash(data), model=digest(*(v.numpy() for v in model.state_dict().values())), counts=list(counts), seeds=list(seeds))
-    known = json.loads(Path(path).read_text()) if path and Path(path).is_file() else {}
-    if about.items() <= known.items(): return known
+    study = Study(path, about)
+    if study.finished: return study.finished
     test, labels, runs = micro_features(data.testing.clips), data.testing.labels, []
     right = predict(model, test).argmax(1) == labels
     with tempfile.TemporaryDirectory() as folder:
         saved = export_saved_model(export_onnx(model), Path(folder)/'saved')
         for source, n, seed, clips in _calibration_sets(data, counts, seeds):
-            run = dict(source=source, n=n, seed=seed)
-            runs.append(run)
-            try: content = convert_tflite(saved, clips)
-            except KwsError as error: run['refused'] = str(error)
-            else:
-                graph, int8 = read_tflite(content), run_tflite(content, test).argmax(1) == labels
-                tensors = dict(input=graph.inputs[0], **{op.name: op.outputs[0] for op in graph.operators})
-                run |= dict(correct=int(int8.sum()), only_float=int((right & ~int8).sum()), only_int8=int((int8 & ~right).sum()), scales={name: float(t.scale[0]) for name, t in tensors.items()})
-    result = about | dict(n=len(labels), float_correct=int(right.sum()), runs=runs)
-    if path: write_json(path, result)
-    return result
+            run = study.run(f'{source}, {n} clips, seed {seed}', _calibrated, saved, clips, test, labels, right)
+            runs.append(dict(source=source, n=n, seed=seed) | run)
+    return study.finish(n=len(labels), float_correct=int(right.sum()), runs=runs)
+
+def _calibrated(saved, clips, test, labels, right): # one run; right: what the float network gets right
+    try: content = convert_tflite(saved, clips)
+    except KwsError as error: return dict(refused=str(error))
+    graph, int8 = read_tflite(content), run_tflite(content, test).argmax(1) == labels
+    tensors = dict(input=graph.inputs[0], **{op.name: op.outputs[0] for op in graph.operators})
+    return dict(correct=int(int8.sum()), only_float=int((right & ~int8).sum()), only_int8=int((int8 & ~right).sum()),
+                scales={name: float(t.scale[0]) for name, t in tensors.items()})
 
 # %% ../nbs/05_deployment.ipynb #7e4c1f0c
-def c_array(content:bytes, # of a `.tflite`
-            name='g_model',
-            alignment=16   # bytes: TensorFlow Lite Micro reads its tables in place
-           )->str:
+def model_array(content:bytes, # of a `.tflite`
+                name='g_model',
+                alignment=16   # bytes: TensorFlow Lite Micro reads its tables in place
+               )->str:
     "The bytes as a C array: what `xxd -i` writes, with a name, an alignment, and `const`, so that it stays in flash."
-    rows = [', '.join(f'0x{b:02x}' for b in content[i:i + 12]) for i in range(0, len(content), 12)]
-    return f'#include <stdalign.h>\n\nalignas({alignment}) const unsigned char {name}[] = {{\n  ' + ',\n  '.join(rows) + f'\n}};\nconst unsigned int {name}_len = {len(content)};\n'
+    array = c_array(f'alignas({alignment}) const unsigned char {name}[]', [f'0x{byte:02x}' for byte in content], 12)
+    return f'#include <stdalign.h>\n\n{array}const unsigned int {name}_len = {len(content)};\n'

@@ -13,7 +13,8 @@ import numpy as np
 from dataclasses import dataclass
 from .core import *
 from .host import *
-from .size import Table, count_operations
+from .results import *
+from .size import count_operations
 
 # %% ../nbs/library/latency.ipynb #e1a92226
 @dataclass(frozen=True)
@@ -142,22 +143,13 @@ def core_engine(sources:dict, # of `core_sources`: file name -> text
                 x             # int8 codes
                ):
     "The C core on this machine."
-    from cffi import FFI
     header = sources['kws_model.h']
     inputs, outputs, words = (int(re.search(pattern, header)[1]) for pattern in (r'INPUT_BYTES (\d+)', r'OUTPUT_BYTES (\d+)', r'words\[.* : (\d+)\]'))
     if x.dtype != np.int8 or x.size != len(x)*inputs: raise KwsError(f'The model takes int8 codes, {inputs} for a clip; got {x.dtype} {list(x.shape)}. Use `quantize_features`')
-    core, compiler = firmware_dir()/'kws/src', host_compiler()
-    units = [core/name for name in CORE_SOURCES if '_s8' in name]
-    library = build_dir()/f'latency/model-{sources_hash([*core.glob("*.[ch]")], sources, compiler)}.so'
-    if not library.is_file():
-        with atomic_path(library) as temporary:
-            for name, text in sources.items(): (temporary.parent/name).write_text(text)
-            command = [*compiler, '-std=gnu11', '-O3', '-fwrapv', '-fPIC', '-shared', '-I', core, '-I', temporary.parent, '-o', temporary, temporary.parent/'kws_model.c', *units]
-            done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-            if done.returncode: raise KwsError(f'The model does not compile for this machine:\n{done.stderr.strip()}')
-    ffi = FFI()
-    ffi.cdef('void kws_model_invoke(const int8_t* input, int8_t* scores, void* workspace);')
-    lib, x, scores, workspace = ffi.dlopen(str(library)), np.ascontiguousarray(x), np.empty((len(x), outputs), np.int8), ffi.new('uint32_t[]', words)
+    units = core_units(*(name for name in CORE_SOURCES if '_s8' in name))
+    declares = ['void kws_model_invoke(const int8_t* input, int8_t* scores, void* workspace);']
+    ffi, lib = load_c('model', units, declares, [firmware_dir()/'kws/src'], sources)
+    x, scores, workspace = np.ascontiguousarray(x), np.empty((len(x), outputs), np.int8), ffi.new('uint32_t[]', words)
     pairs = [(ffi.from_buffer('int8_t[]', clip), ffi.from_buffer('int8_t[]', row)) for clip, row in zip(x, scores)]
     def run():
         for clip, row in pairs: lib.kws_model_invoke(clip, row, workspace)

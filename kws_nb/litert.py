@@ -26,7 +26,8 @@ def litert_python()->Path: # of `KWS_NB_LITERT_PYTHON`, else of the environment 
     python = Path(chosen) if chosen else _python_in(build_dir()/'litert')
     if python.is_file(): return python
     if chosen:
-        raise KwsError(f'KWS_NB_LITERT_PYTHON names {chosen}, and there is no such file. Name a Python that has litert-torch')
+        raise KwsError(f'KWS_NB_LITERT_PYTHON names {chosen}, and there is no such file. '
+                       'Name a Python that has litert-torch')
     steps = f'  {sys.executable} -m venv {build_dir()/"litert"}\n  {python} -m pip install {" ".join(LITERT_PACKAGES)}'
     raise KwsError('The litert backend needs an environment of its own (2.1 GB): '
                    f'kws-nb convert --install-litert makes it, or:\n{steps}')
@@ -40,7 +41,8 @@ def install_litert()->Path: # its Python
         done = subprocess.run(install, capture_output=True, text=True)
         if done.returncode:
             why = (done.stderr.strip().splitlines() or ['it said nothing'])[-1]
-            raise KwsError(f'pip cannot install {" ".join(LITERT_PACKAGES)}: {why}. Check the network and the disk, and try again')
+            raise KwsError(f'pip cannot install {" ".join(LITERT_PACKAGES)}: {why}. '
+                           'Check the network and the disk, and try again')
     return litert_python()
 
 # %% ../nbs/library/litert.ipynb #4ebf5157

@@ -24,16 +24,19 @@ def config_header()->str: # text of kws_config.h
     return f'''{GENERATED}#ifndef KWS_CONFIG_H_\n#define KWS_CONFIG_H_\n\n{body}\n\n#endif\n'''
 
 # %% ../nbs/library/tables.ipynb #bb8a26b9
-def c_array(ctype, name, values, # numbers or tuples of them
+def c_array(declaration, # as in `const int16_t six[6]`
+            values,      # numbers, texts or tuples of numbers
+            per_line=None # values a line; default: as many as fit
            )->str:
-    "A constant array as C, eight or so values a line."
+    "A constant array as C."
     cells = [f'{{{", ".join(map(str, v))}}}' if isinstance(v, tuple) else str(v) for v in values]
-    lines, line = [], ' '
+    lines = [[]]
     for cell in cells:
-        if len(line) + len(cell) > 117: lines, line = [*lines, line], ' '
-        line += f' {cell},'
-    body = '\n'.join([*lines, line])
-    return f'const {ctype} {name} = {{\n{body}\n}};\n'
+        full = len(lines[-1]) == per_line if per_line else sum(len(c) + 2 for c in lines[-1]) + len(cell) > 116
+        if full and lines[-1]: lines.append([])
+        lines[-1].append(cell)
+    body = ',\n  '.join(', '.join(line) for line in lines)
+    return f'{declaration} = {{\n  {body}\n}};\n'
 
 # %% ../nbs/library/tables.ipynb #94e66e78
 def packed_twiddles()->tuple: # words `[192]` of the butterflies, `[128]` of the split
@@ -64,7 +67,7 @@ def frontend_sources()->dict: # file name -> text
     header = '\n'.join([*(f'#define KWS_{k} {v}' for k, v in defines.items()), '', *(f'extern const {t} {n};' for t, n, _ in arrays)])
     return {'kws_config.h': config_header(),
             'kws_tables.h': f'{GENERATED}#ifndef KWS_TABLES_H_\n#define KWS_TABLES_H_\n\n#include <stdint.h>\n\n#include "kws_config.h"\n#include "kws_fft.h"\n\n{header}\n\n#endif\n',
-            'kws_tables.c': f'{GENERATED}#include "kws_tables.h"\n\n' + '\n'.join(c_array(*a) for a in arrays)}
+            'kws_tables.c': f'{GENERATED}#include "kws_tables.h"\n\n' + '\n'.join(c_array(f'const {t} {n}', values) for t, n, values in arrays)}
 
 def write_frontend_sources(folder=None): # default: the clone's `firmware/kws/src`
     "Write the generated C files."

@@ -10,12 +10,12 @@ from kws_nb.convert import run_tflite
 from kws_nb.core import CLIP_SAMPLES, LABELS, N_FRAMES, SMOOTHING, KwsError, models_dir
 from kws_nb.data import Data, Part
 from kws_nb.features import micro_features
+from kws_nb.results import digest
 from kws_nb.studies.field import (
     BEFORE,
     CAUSES,
     IN_PLACE,
     HostSpotter,
-    _file_hash,
     at_level,
     carried_features,
     cause_table,
@@ -23,7 +23,6 @@ from kws_nb.studies.field import (
     field_streams,
     field_study,
     own_room,
-    paired_interval,
     plot_causes,
     plot_operating_points,
     preceded,
@@ -143,8 +142,6 @@ def test_noise_is_of_the_part_and_without_a_seam(small):
         (lambda c, n: room_noise(Part(c[:0], np.zeros(0, int), []), 100), "silence clip"),
         (lambda c, n: speech_level(Part(c[:0], np.zeros(0, int), [])), "empty"),
         (lambda c, n: word_stream(Part(c, np.zeros(4, int), []), 0), "no words"),
-        (lambda c, n: paired_interval([], []), "at least one"),
-        (lambda c, n: paired_interval([1, 0], [1]), "same clips"),
         (lambda c, n: HostSpotter().hear(c[:, :9000]), "fit_length"),
         (lambda c, n: HostSpotter().hear(c[:0]), "at least one"),
         (lambda c, n: read_study("nothing.json"), "no such file"),
@@ -201,32 +198,6 @@ def test_at_level(noise):
     np.testing.assert_allclose(rms(at_level(noise, np.array([30, 300, 1000, 3000]))), [30, 300, 1000, 3000], rtol=0.01)
 
 
-def test_paired_interval_without_a_change():
-    right, z = np.ones(100, bool), 1.959964
-    np.testing.assert_allclose(paired_interval(right, right), (0, -z * z / (100 + z * z), z * z / (100 + z * z)), atol=1e-6)
-
-
-@pytest.mark.parametrize("b, c", [(9, 20), (9, 21), (3, 10), (3, 11), (0, 3), (0, 4), (40, 60), (40, 61)])
-def test_paired_interval_agrees_with_mcnemar(b, c):
-    "It excludes zero exactly when the statistic |b - c|/sqrt(b + c) passes 1.96, and turns round with its arguments."
-    new = np.r_[np.ones(b), np.zeros(c), np.ones(200)] > 0
-    old = np.r_[np.zeros(b), np.ones(c), np.ones(200)] > 0
-    d, low, high = paired_interval(new, old)
-    assert d == pytest.approx((b - c) / (200 + b + c)) and low < d < high
-    assert (high < 0) == ((c - b) / np.sqrt(b + c) > 1.959964)
-    np.testing.assert_allclose(paired_interval(old, new), (-d, -high, -low), atol=1e-9)
-
-
-def test_paired_interval_covers():
-    "Of 400 samples with a true difference of -6 points, about 95 % have it in their interval."
-    rng, covered = np.random.default_rng(0), 0
-    for _ in range(400):
-        kind = rng.choice(4, 300, p=[0.8, 0.03, 0.09, 0.08])  # both, new alone, old alone, neither
-        _, low, high = paired_interval((kind == 0) | (kind == 1), (kind == 0) | (kind == 2))
-        covered += low <= -0.06 <= high
-    assert 0.925 <= covered / 400 <= 0.975
-
-
 def test_counts_of_a_stream(spotter, small):
     "A keyword counts once, in its own slot; all else that is reported is a false alarm."
     at = np.arange(40000 // 640, 3 * 40000 // 640).astype(np.uint32) * 640
@@ -264,7 +235,7 @@ def test_study_is_repeatable_and_kept(small, tmp_path):
 def test_stored_study_is_of_todays_model():
     "Otherwise run the slow cell of studies/field anew, with the real recordings."
     study = read_study()
-    assert (study["model"], study["network"]) == (_file_hash(models_dir() / "tinyconv.tflite"), _file_hash(models_dir() / "tinyconv.safetensors"))
+    assert (study["model"], study["network"]) == (digest((models_dir() / "tinyconv.tflite").read_bytes()), digest((models_dir() / "tinyconv.safetensors").read_bytes()))
     right = [a == b for a, b in zip(study["answers"]["reference"], study["labels"])]
     assert abs(np.mean(right) - json.loads((models_dir() / "metrics.json").read_text())["accuracy_int8"]) < 1e-9
     assert all(len(answers) == study["n"] for answers in study["answers"].values())

@@ -12,28 +12,35 @@ from pathlib import Path
 from ..core import *
 from ..convert import *
 from ..litert import *
-from ..codegen import run_core
+from ..layers import run_core
 from ..data import *
 from ..features import micro_features
-from ..train import Accuracy, data_hash, digest, load_model, predict
+from ..results import *
+from ..train import data_hash, load_model, predict
 from ..verify import RawBoard
 
 # %% ../../nbs/studies/converters.ipynb #f2b54807
-def _judge(converted, seconds, test, labels, expected): # one converter's row; expected: labels that the float network gives
-    import warnings
-    row, codes = dict(seconds=round(seconds, 1)), {}
-    for kind, path in (('float', converted.float_tflite), ('int8', converted.int8_tflite)):
-        scores = run_tflite(path, test, 'tensorflow')
-        row |= {f'{kind}_operators': [op.name for op in read_tflite(path).operators], f'{kind}_bytes': path.stat().st_size, f'{kind}_correct': int((scores.argmax(1) == labels).sum()),
-                f'{kind}_like_torch': int((scores.argmax(1) == expected).sum())}
+def _answers(kind, path, test, labels, expected): # what the table has of a file; expected: the float network's labels
+    said = run_tflite(path, test, 'tensorflow').argmax(1)
+    return {f'{kind}_operators': [op.name for op in read_tflite(path).operators],
+            f'{kind}_bytes': path.stat().st_size,
+            f'{kind}_correct': int((said == labels).sum()),
+            f'{kind}_like_torch': int((said == expected).sum())}
+
+def _judge(converted, seconds, test, labels, expected): # one converter's row, and TensorFlow Lite Micro's codes
     int8 = converted.int8_tflite
-    codes = {engine: run_tflite(int8, test, engine) for engine in ENGINES}
-    row['same_bytes_as_tflite_micro'] = {name: int((scores == codes['tflite-micro']).all(1).sum()) for name, scores in (codes | dict(core=run_core(int8, test))).items() if name != 'tflite-micro'}
+    row = dict(seconds=round(seconds, 1))
+    row |= _answers('float', converted.float_tflite, test, labels, expected)
+    row |= _answers('int8', int8, test, labels, expected)
+    codes = {engine: run_tflite(int8, test, engine) for engine in ENGINES} | dict(core=run_core(int8, test))
+    reference = codes.pop('tflite-micro')
+    row['same_bytes_as_tflite_micro'] = {name: int((c == reference).all(1).sum()) for name, c in codes.items()}
     board = RawBoard(int8)
     x = quantize_features(test[:1], read_tflite(int8).inputs[0])[0]
-    row['board_same'] = bool((board.run(x) == codes['tflite-micro'][0]).all())
-    once = board.machine.watched['inference']
-    return row | dict(instructions=once['instructions']//once['calls'], cycles_estimated=once['cycles']//once['calls']), codes['tflite-micro']
+    row['board_same'] = bool((board.run(x) == reference[0]).all())
+    counted = board.machine.watched['inference']
+    instructions, cycles = (counted[what]//counted['calls'] for what in ('instructions', 'cycles'))
+    return row | dict(instructions=instructions, cycles_estimated=cycles), reference
 
 # %% ../../nbs/studies/converters.ipynb #bef68210
 def _hard_networks(): # name -> network that some converter may refuse
@@ -56,34 +63,45 @@ def _hard_networks(): # name -> network that some converter may refuse
         def forward(self, x): return self.gru(x)[0]
     torch.manual_seed(0)
     pads = nn.Sequential(nn.Unflatten(1, (1, N_FRAMES)), nn.ZeroPad2d((4, 2, 4, 5)), nn.Conv2d(1, 2, (10, 8), 2))
-    return {'pads that are not SAME': Network(pads, 1000), 'erf': Network(Calls(torch.erf), N_FRAMES*N_CHANNELS), 'a Fourier transform': Network(Calls(lambda x: torch.fft.rfft(x).abs()), N_FRAMES*21),
-            'Bessel functions': Network(Calls(torch.special.bessel_j0), N_FRAMES*N_CHANNELS), 'GRU': Network(LastOfGru(), 8*N_FRAMES)}
+    n = N_FRAMES*N_CHANNELS
+    return {'pads that are not SAME': Network(pads, 1000),
+            'erf': Network(Calls(torch.erf), n),
+            'a Fourier transform': Network(Calls(lambda x: torch.fft.rfft(x).abs()), N_FRAMES*21),
+            'Bessel functions': Network(Calls(torch.special.bessel_j0), n),
+            'GRU': Network(LastOfGru(), 8*N_FRAMES)}
 
 # %% ../../nbs/studies/converters.ipynb #891a9fe0
-def compare_converters(data, checkpoint, path=None, # the result's JSON: read if it is of the same data and network, else written
-                       n_calibration=300)->dict:
+def compare_converters(data,
+                       checkpoint,        # `.safetensors` of `save_model`
+                       path=None,         # the study's JSON: read if it is of the same data and network, else written
+                       n_calibration=300  # training clips
+                      )->dict:
     "Convert one network with each of `CONVERTERS`, and count what the files hold and answer."
     model, _ = load_model(checkpoint)
-    about = dict(data=data.name, data_hash=data_hash(data), model=digest(*(v.numpy() for v in model.state_dict().values())), n_calibration=n_calibration)
-    known = json.loads(Path(path).read_text()) if path and Path(path).is_file() else {}
-    if about.items() <= known.items(): return known
+    weights = digest(*(v.numpy() for v in model.state_dict().values()))
+    study = Study(path, dict(data=data.name, data_hash=data_hash(data), model=weights, n_calibration=n_calibration))
+    if study.finished: return study.finished
     clips = calibration_clips(data, n_calibration)
     test, labels = micro_features(data.testing.clips), data.testing.labels
-    expected, rows, answers = predict(model, test).argmax(1), {}, []
+    expected, rows, codes = predict(model, test).argmax(1), {}, []
     with tempfile.TemporaryDirectory() as folder:
-        for name, backend in CONVERTERS.items():
+        for name, convert_with in CONVERTERS.items():
             began = time.perf_counter()
-            converted = backend(model, clips, Path(folder)/name)
-            rows[name], codes = _judge(converted, time.perf_counter() - began, test, labels, expected)
-            answers.append(codes)
-            rows[name]['refuses'] = {what: _refusal(backend, network, clips[:4], Path(folder)/'hard') for what, network in _hard_networks().items()}
-    right = [c.argmax(1) == labels for c in answers]
-    result = about | dict(n=len(labels), float_correct=int((expected == labels).sum()), rows=rows, same_bytes=int((answers[0] == answers[1]).all(1).sum()),
-                          same_answers=int((answers[0].argmax(1) == answers[1].argmax(1)).sum()), only_right=[int((a & ~b).sum()) for a, b in (right, right[::-1])])
-    if path: write_json(path, result)
-    return result
+            converted = convert_with(model, clips, Path(folder)/name)
+            row, said = _judge(converted, time.perf_counter() - began, test, labels, expected)
+            row['refuses'] = {}
+            for what, network in _hard_networks().items():
+                row['refuses'][what] = _refusal(convert_with, network, clips[:4], Path(folder)/'hard')
+            rows[name] = row
+            codes.append(said)
+    answers = [said.argmax(1) for said in codes]
+    first, second = (answer == labels for answer in answers)
+    return study.finish(n=len(labels), float_correct=int((expected == labels).sum()), rows=rows,
+                        same_bytes=int((codes[0] == codes[1]).all(1).sum()),
+                        same_answers=int((answers[0] == answers[1]).sum()),
+                        only_right=[int((first & ~second).sum()), int((second & ~first).sum())])
 
-def _refusal(backend, network, clips, folder): # '' where it converts
-    try: backend(network, clips, folder)
+def _refusal(convert_with, network, clips, folder): # '' where it converts
+    try: convert_with(network, clips, folder)
     except KwsError as error: return str(error)
     return ''

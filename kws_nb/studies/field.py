@@ -7,13 +7,13 @@ __all__ = ['BEFORE', 'AFTER', 'SHIFTS_MS', 'GAINS_DB', 'FIELD_SNRS_DB', 'RT60_S'
            'WINDOWS_MS', 'THRESHOLDS', 'LETTERS', 'REFERENCE_CLIPS', 'CAUSES', 'REPORTED_DROP', 'KEYWORD_LABELS',
            'FIELD_RECIPES', 'HostSpotter', 'rms', 'with_gain', 'with_noise', 'room_noise', 'speech_level', 'own_room',
            'at_level', 'shifted', 'with_offset', 'room_response', 'reverberated', 'preceded', 'field_streams',
-           'quiet_streams', 'paired_interval', 'window_conditions', 'spoken_answers', 'keyword_or_none',
-           'first_keyword', 'live_answers', 'word_stream', 'stream_counts', 'operating_points', 'other_words',
-           'spoken_letters', 'mistaken', 'field_study', 'right_answers', 'difference', 'read_study', 'plot_causes',
-           'cause_table', 'plot_curve', 'plot_operating_points', 'carried_features', 'compare_in_field']
+           'quiet_streams', 'window_conditions', 'spoken_answers', 'keyword_or_none', 'first_keyword', 'live_answers',
+           'word_stream', 'stream_counts', 'operating_points', 'other_words', 'spoken_letters', 'mistaken',
+           'field_study', 'right_answers', 'difference', 'read_study', 'plot_causes', 'cause_table', 'plot_curve',
+           'plot_operating_points', 'carried_features', 'compare_in_field']
 
 # %% ../../nbs/studies/field.ipynb #5c0191e5
-import hashlib, json, math, subprocess, zlib
+import json, subprocess, zlib
 import numpy as np
 from dataclasses import asdict, replace
 from functools import lru_cache
@@ -23,6 +23,7 @@ from ..host import *
 from ..data import *
 from ..speech import *
 from ..features import micro_features
+from ..results import *
 from ..train import *
 from ..board import *
 
@@ -269,25 +270,6 @@ def quiet_streams(part:Part)->np.ndarray: # int16 `[n, 72000]`
     room[:, BEFORE:BEFORE + CLIP_SAMPLES] = part.clips
     return room
 
-# %% ../../nbs/studies/field.ipynb #803bfdfd
-def paired_interval(hits, base # bool `[n]`: right under a condition, and without it
-                   )->tuple:   # difference, low, high
-    "The difference of two accuracies on the same clips, and its 95 % score interval (T. Tango, Statistics in Medicine 1998)."
-    hits, base = np.asarray(hits, bool), np.asarray(base, bool)
-    if hits.shape != base.shape or not hits.size: raise KwsError(f'Pairs are needed: {hits.size} and {base.size} answers, to the same clips, at least one')
-    n, b, c, z = hits.size, int((hits & ~base).sum()), int((base & ~hits).sum()), 1.959964
-    def score(d): # how many standard errors the data lie from a true difference d
-        x = (2*n - b + c)*d - b - c
-        q = (math.sqrt(max(x*x + 8*n*c*d*(1 - d), 0)) - x)/(4*n)
-        return (b - c - n*d)/math.sqrt(max(n*(2*q + d*(1 - d)), 1e-12))
-    def crossing(value, low, high): # score falls
-        for _ in range(60):
-            middle = (low + high)/2
-            low, high = (middle, high) if score(middle) > value else (low, middle)
-        return (low + high)/2
-    d = (b - c)/n
-    return d, crossing(z, -1 + 1e-9, d), crossing(-z, d, 1 - 1e-9)
-
 # %% ../../nbs/studies/field.ipynb #96375502
 def window_conditions(part:Part, seed=0): # yields experiment, value, int16 `[n, samples]`
     "One window over each clip, in every condition but the reference."
@@ -396,10 +378,12 @@ def mistaken(spotter, part:Part)->dict: # word -> how many of it, and how many e
 
 # %% ../../nbs/studies/field.ipynb #f8d2a132
 def _digits(values): return ''.join(str(int(v)) for v in values)
-def _file_hash(path): return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 def _float_answers(model, streams): # of the last second of each stream
     return predict(model, micro_features(streams)[:, -N_FRAMES:]).argmax(1)
+
+def _live_digits(spotter, streams): # rule -> an answer to each stream
+    return {rule: _digits(answers) for rule, answers in live_answers(spotter, streams).items()}
 
 # %% ../../nbs/studies/field.ipynb #0d519696
 def field_study(data:Data, path=None, # the result's JSON: read if it is of the same data, models and settings, else written
@@ -410,24 +394,29 @@ def field_study(data:Data, path=None, # the result's JSON: read if it is of the 
                )->dict:               # what was answered to each clip in each condition
     "Everything that this notebook counts from, with the reference model: minutes on one core."
     network, part = models_dir()/'tinyconv.safetensors', data.testing
-    about = dict(data=data.name, data_hash=data_hash(data), model=_file_hash(reference_model()), network=_file_hash(network), seed=seed, orders=orders, voices=voices)
-    known = json.loads(Path(path).read_text()) if path and Path(path).is_file() else {}
-    if about.items() <= known.items(): return known
+    about = dict(data=data.name, data_hash=data_hash(data), model=digest(reference_model().read_bytes()), network=digest(network.read_bytes()), seed=seed, orders=orders, voices=voices)
+    study = Study(path, about)
+    if study.finished: return study.finished
     spotter, model = HostSpotter(), load_model(network)[0]
-    result = about | dict(n=len(part), labels=_digits(part.labels), answers=dict(reference=_digits(spoken_answers(spotter, part.clips))))
+    def spoken(streams): return _digits(spoken_answers(spotter, streams))
+    def in_float(streams): return _digits(_float_answers(model, streams))
+    answers = dict(reference=study.run('reference', spoken, part.clips))
     with progress_bar(about='conditions', show=progress) as bar:
         for experiment, value, streams in window_conditions(part, seed):
-            result['answers'][f'{experiment}: {value}'] = _digits(spoken_answers(spotter, streams))
+            name = f'{experiment}: {value}'
+            answers[name] = study.run(name, spoken, streams)
             bar.update()
         quiet, field = quiet_streams(part), field_streams(part, seed=seed)
-        result['answers'] |= {'float: reference': _digits(_float_answers(model, part.clips)), 'float: all together': _digits(_float_answers(model, field[:, :BEFORE + CLIP_SAMPLES]))}
+        for name, streams in (('float: reference', part.clips), ('float: all together', field[:, :BEFORE + CLIP_SAMPLES])):
+            answers[name] = study.run(name, in_float, streams)
         for place, streams in (('quiet', quiet), ('all together', field)):
-            result['answers'] |= {f'live, {place}: {rule}': _digits(a) for rule, a in live_answers(spotter, streams).items()}
+            live = study.run(f'live, {place}', _live_digits, spotter, streams)
+            answers |= {f'live, {place}: {rule}': digits for rule, digits in live.items()}
             bar.update()
-        result['clipped'] = {str(db): [float(c.mean()), int((c > 0).sum())] for db in GAINS_DB for c in [with_gain(part.clips, db)[1]]}
-        result |= dict(points=operating_points(spotter, part, orders), words=mistaken(spotter, other_words(data)), letters=mistaken(spotter, spoken_letters(part, voices, seed)))
-    if path: write_json(path, result)
-    return result
+        points = study.run('points', operating_points, spotter, part, orders)
+    clipped = {str(db): [float(c.mean()), int((c > 0).sum())] for db in GAINS_DB for c in [with_gain(part.clips, db)[1]]}
+    words, letters = mistaken(spotter, other_words(data)), mistaken(spotter, spoken_letters(part, voices, seed))
+    return study.finish(n=len(part), labels=_digits(part.labels), answers=answers, clipped=clipped, points=points, words=words, letters=letters)
 
 # %% ../../nbs/studies/field.ipynb #67459323
 REFERENCE_CLIPS = 'reference'
@@ -542,20 +531,21 @@ def compare_in_field(data:Data, recipes=FIELD_RECIPES, # name -> `Settings`, fea
     "Train with each recipe and seed, and test where it is like in the field. Interrupted, it goes on where it stopped."
     seeds, part, name_of_data = list(seeds), data.testing, data_hash(data)
     about = dict(data=data.name, data_hash=name_of_data, seeds=seeds, n=len(part), recipes={name: asdict(replace(s, seed=0)) | dict(features=f.__name__) for name, (s, f) in recipes.items()})
-    known = json.loads(Path(path).read_text()) if path and Path(path).is_file() else {}
-    if about.items() <= known.items(): return known
+    study = Study(path, about)
+    if study.finished: return study.finished
     conditions = dict(reference=part.clips) | dict(preceded(part)) | {'all together': field_streams(part)[:, :BEFORE + CLIP_SAMPLES]}
     shown = {name: micro_features(streams)[:, -N_FRAMES:] for name, streams in conditions.items()}
     right = {name: {condition: [] for condition in shown} for name in recipes}
+    def hits(name, seed): # condition -> a digit for each test clip: 1, where the network is right
+        settings, features = replace(recipes[name][0], seed=seed), recipes[name][1]
+        key = digest(settings, 'TinyConv' if features is micro_features else features.__name__, name_of_data)
+        model = train(data, settings, build_dir()/f'recipes/{key}.safetensors', False, features).model
+        return {condition: _digits(predict(model, values).argmax(1) == part.labels) for condition, values in shown.items()}
     with progress_bar(about='runs', show=progress, total=len(recipes)*len(seeds)) as bar:
-        for name, (settings, features) in recipes.items():
+        for name in recipes:
             for seed in seeds:
-                s = replace(settings, seed=seed)
-                key = digest(s, 'TinyConv', name_of_data) if features is micro_features else digest(s, features.__name__, name_of_data)
-                model = train(data, s, build_dir()/f'recipes/{key}.safetensors', False, features).model
-                for condition, values in shown.items(): right[name][condition].append(predict(model, values).argmax(1) == part.labels)
+                run = study.run(f'{name}, seed {seed}', hits, name, seed)
+                for condition, digits in run.items(): right[name][condition].append(np.array(list(digits), int))
                 bar.update()
-    result = about | dict(correct={name: {c: [int(r.sum()) for r in runs] for c, runs in by.items()} for name, by in right.items()},
-                          hits={name: {c: _digits(np.sum(runs, 0)) for c, runs in by.items()} for name, by in right.items()})
-    if path: write_json(path, result)
-    return result
+    return study.finish(correct={name: {c: [int(r.sum()) for r in runs] for c, runs in by.items()} for name, by in right.items()},
+                        hits={name: {c: _digits(np.sum(runs, 0)) for c, runs in by.items()} for name, by in right.items()})

@@ -6,8 +6,7 @@
 __all__ = ['WINDOW', 'ROUNDING_POWER', 'REFERENCE', 'REPRESENTATIONS', 'CONTEST', 'LEVELS_DB', 'SNRS_DB', 'power_spectra',
            'log_power', 'linear_bank', 'mel_bank', 'dct_matrix', 'bin_features', 'linear_features', 'mel_features',
            'centered_mel_features', 'mfcc_features', 'mfcc13_features', 'Standardized', 'tiny_conv', 'Representation',
-           'Stage', 'feature_flops', 'quieter', 'noisy', 'conditions', 't_interval', 'clip_interval',
-           'compare_representations', 'comparison_table']
+           'Stage', 'feature_flops', 'quieter', 'noisy', 'conditions', 'compare_representations', 'comparison_table']
 
 # %% ../../nbs/studies/representations.ipynb #20f9437f
 import json, math
@@ -19,6 +18,7 @@ from ..core import *
 from ..data import *
 from ..features import *
 from ..models import TinyConv
+from ..results import *
 from ..size import count_operations
 from ..train import *
 
@@ -206,36 +206,14 @@ def conditions(part:Part, seed=0)->dict: # name -> int16 `[n, 16000]`
     "The test clips as they are, quieter, and with noise."
     return {f'level {db}': quieter(part.clips, db) for db in LEVELS_DB} | {f'SNR {db}': noisy(part, db, seed) for db in SNRS_DB}
 
-# %% ../../nbs/studies/representations.ipynb #19d18756
-def t_interval(values # one for each seed
-              )->tuple: # low, high
-    "95 % confidence interval of a mean (Student's t)."
-    from scipy.stats import t
-    values = np.asarray(values, float)
-    if len(values) < 2: return (math.nan, math.nan)
-    half = t.ppf(.975, len(values) - 1)*values.std(ddof=1)/math.sqrt(len(values))
-    return (float(values.mean() - half), float(values.mean() + half))
-
-def clip_interval(hits, reference_hits, # of each test clip, how many seeds were right
-                  n_seeds
-                 )->tuple: # low, high
-    "95 % confidence interval of the difference of two accuracies over the choice of test clips, in pairs (normal)."
-    difference = (np.asarray(hits, float) - reference_hits)/n_seeds
-    half = 1.959964*difference.std(ddof=1)/math.sqrt(len(difference))
-    return (float(difference.mean() - half), float(difference.mean() + half))
-
 # %% ../../nbs/studies/representations.ipynb #a061bf2d
-def _runs(data, representation, seeds, epochs, tests, folder, bar): # one dict for each seed; interrupted runs go on, done ones are read
-    features, runs = representation.fitted(data.training.clips), []
-    shown = {name: features(clips) for name, clips in tests.items()}
-    for seed in seeds:
-        settings = Settings(epochs=epochs, seed=seed)
-        key = digest(settings, data.training.clips, data.training.labels, data.validation.clips, shown['level 0'])
-        trained = train(data, settings, Path(folder)/f'{key}.safetensors', False, features, representation.model)
-        right = {name: predict(trained.model, values).argmax(1) == data.testing.labels for name, values in shown.items()}
-        runs.append(dict(best_epoch=trained.best_epoch, correct={name: int(r.sum()) for name, r in right.items()}, hits=right['level 0'].astype(int)))
-        bar.update()
-    return runs
+def _run(data, representation, settings, features, shown): # what one trained network gets right
+    key = digest(settings, data.training.clips, data.training.labels, data.validation.clips, shown['level 0'])
+    checkpoint = build_dir()/f'representations/{key}.safetensors'
+    trained = train(data, settings, checkpoint, False, features, representation.model)
+    right = {name: predict(trained.model, values).argmax(1) == data.testing.labels for name, values in shown.items()}
+    return dict(best_epoch=trained.best_epoch, correct={name: int(r.sum()) for name, r in right.items()},
+                hits=right['level 0'].astype(int).tolist())
 
 def _summary(name, runs, reference, n): # of one representation
     model, seeds = REPRESENTATIONS[name].model(), len(runs)
@@ -266,14 +244,21 @@ def compare_representations(data:Data,
     parts = (data.training, data.validation, data.testing)
     about = dict(data=data.name, data_hash=digest(*(a for part in parts for a in (part.clips, part.labels))), n_training=len(data.training),
                  n_validation=len(data.validation), n_test=len(data.testing), seeds=seeds, settings=settings, reference=REFERENCE, names=names)
-    known = json.loads(Path(path).read_text()) if path and Path(path).is_file() else {}
-    if about.items() <= known.items(): return known
-    tests = conditions(data.testing)
+    study = Study(path, about)
+    if study.finished: return study.finished
+    tests, runs = conditions(data.testing), {name: [] for name in names}
     with progress_bar(about='runs', show=progress, total=len(names)*len(seeds)) as bar:
-        runs = {name: _runs(data, REPRESENTATIONS[name], seeds, epochs, tests, build_dir()/'representations', bar) for name in names}
-    result = about | dict(representations={name: _summary(name, runs[name], runs[REFERENCE], len(data.testing)) for name in names})
-    if path: write_json(path, result)
-    return result
+        for name in names:
+            representation = REPRESENTATIONS[name]
+            features = representation.fitted(data.training.clips)
+            shown = {condition: features(clips) for condition, clips in tests.items()}
+            for seed in seeds:
+                settings = Settings(epochs=epochs, seed=seed)
+                run = study.run(f'{name}, seed {seed}', _run, data, representation, settings, features, shown)
+                runs[name].append(run)
+                bar.update()
+    n = len(data.testing)
+    return study.finish(representations={name: _summary(name, runs[name], runs[REFERENCE], n) for name in names})
 
 # %% ../../nbs/studies/representations.ipynb #a457a4a4
 def comparison_table(result # of `compare_representations`

@@ -12,6 +12,7 @@ import ipywidgets as w
 from dataclasses import dataclass
 from importlib.resources import files
 from ..core import *
+from ..results import *
 from ..size import *
 
 # %% ../../nbs/widgets/size_explorer.ipynb #39a78183
