@@ -9,7 +9,9 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+from functools import cache
 from graphlib import TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -104,24 +106,63 @@ def test_readme_says_how_to_start():
         assert command in readme, f"README.md does not mention {command}"
 
 
+def required():
+    "The distributions that settings.ini names, in all of its groups."
+    lines = re.findall(r"^(?:\w+_)?requirements = (.*)$", (root / "settings.ini").read_text(), re.M)
+    return {re.sub(r"[-_.]+", "-", re.split(r"[<>=;]", word)[0]).lower() for line in lines for word in line.split()}
+
+
 def test_versions_are_exact():
     lines = [line for line in (root / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[^=<>~ ]+", line) for line in lines)
     pinned = {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower() for line in lines}
-    settings = (root / "settings.ini").read_text()
-    wanted = re.findall(r"[A-Za-z][\w.-]*", " ".join(re.findall(r"^(?:\w+_)?requirements = (.*)$", settings, re.M)).replace(";", " ;"))
-    names = {re.sub(r"[-_.]+", "-", w).lower() for w in re.sub(r";\S+", "", " ".join(re.findall(r"^(?:\w+_)?requirements = (.*)$", settings, re.M))).split()}
-    names = {re.split(r"[<>=]", n)[0] for n in names} - {"tensorflow"}  # tensorflow: where there is no CPU build of its own name
-    assert wanted and names <= pinned, names - pinned
+    names = required() - {"tensorflow"}  # tensorflow: where there is no CPU build of its own name
+    assert len(names) > 20 and names <= pinned, names - pinned
+
+
+installed_packages = cache(packages_distributions)
+
+
+@pytest.mark.parametrize("path", modules, ids=dotted)
+def test_what_is_imported_is_required(path):
+    "Each package that a module imports, at its head or inside a function, stands in settings.ini, not only in what it brings along."
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    outside = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"kws_nb"}
+    installed = installed_packages()
+    for name in outside & set(installed):
+        distributions = {re.sub(r"[-_.]+", "-", d).lower() for d in installed[name]}
+        assert distributions & required(), f"{name} is imported, and settings.ini requires none of {distributions}"
+
+
+# What only these modules may load when they are imported, since they are about it: networks and their training, widgets.
+ABOUT = {
+    "torch": {"models", "train", "quantize", "prune", "studies.representations", "studies.field", "studies.converters"},
+    "ipywidgets": {"widgets.explorer", "widgets.recorder", "widgets.size_explorer", "studies.trials"},
+    "anywidget": {"widgets.explorer", "widgets.recorder", "studies.trials"},
+    "tensorflow": set(),
+    "librosa": set(),
+}
 
 
 def test_import_is_light():
-    "import kws_nb loads neither TensorFlow nor torch nor numpy; the other modules load no TensorFlow."
-    code = "import sys, kws_nb; print(sorted({'tensorflow', 'torch', 'numpy', 'librosa'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
-    names = [dotted(p) for p in modules]
-    code = f"import sys\nfor m in {names}: __import__('kws_nb.' + m)\nprint('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+    "import kws_nb loads nothing; each module, imported in a process of its own, only what it is about."
+    code = (
+        "import importlib, json, os, sys\nimport kws_nb\nassert 'numpy' not in sys.modules\n"
+        "for name in json.loads(sys.argv[1]):\n"
+        "    if not (child := os.fork()):\n"
+        "        importlib.import_module(f'kws_nb.{name}')\n"
+        "        print(json.dumps([name, [h for h in json.loads(sys.argv[2]) if h in sys.modules]]), flush=True)\n"
+        "        os._exit(0)\n"
+        "    assert os.waitpid(child, 0)[1] == 0, name\n"
+    )
+    names = [dotted(path) for path in modules]
+    done = run(code, os.environ, root, json.dumps(names), json.dumps(list(ABOUT)))
+    loaded = dict(map(json.loads, done.stdout.splitlines()))
+    assert sorted(loaded) == sorted(names), done.stderr[-2000:]
+    heavy = {name: [h for h in found if name not in ABOUT[h]] for name, found in loaded.items()}
+    assert not {name: found for name, found in heavy.items() if found}, heavy
 
 
 def imports_of(path):

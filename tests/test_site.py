@@ -17,6 +17,8 @@ from test_repository import notebooks
 
 from docs import figure_text, mend_links, page_name
 
+pytestmark = pytest.mark.slow
+
 pages = [str(p.relative_to(root / "nbs").with_suffix("")) for p in notebooks]
 pages = [page_name(f"{page}.ipynb").replace(".ipynb", ".html") for page in pages]
 
