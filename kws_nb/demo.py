@@ -59,15 +59,16 @@ def result_rows(r:dict # of `measure`
     def share(name):
         low, high = (100*x for x in r[f'interval_{name}'])
         return f'{100*r[f"accuracy_{name}"]:.1f} %  [{low:.1f}, {high:.1f}]'
-    def work(instructions, ms): return f'{instructions:,} instructions, {ms} ms (estimated)'
+    def work(instructions, ms, digits): return f'{instructions:,} instructions, {ms:.{digits}f} ms (estimated)'
+    frame, inference = r['frontend_instructions_per_frame'], r['inference_instructions']
     return [('data', r['data']),
             ('test clips', f'{r["n_test"]:,}'),
             ('accuracy, float (95 % interval)', share('float')),
             ('accuracy, int8', share('int8')),
             ('accuracy, board', share('board')),
             ('board = interpreter, byte for byte', f'{100*r["board_equals_interpreter"]:.2f} % of clips'),
-            ('front end, one 20 ms frame', work(r['frontend_instructions_per_frame'], f'{r["frontend_ms_estimated"]:.2f}')),
-            ('one inference', work(r['inference_instructions'], f'{r["inference_ms_estimated"]:.1f}')),
+            ('front end, one 20 ms frame', work(frame, r['frontend_ms_estimated'], 2)),
+            ('one inference', work(inference, r['inference_ms_estimated'], 1)),
             ('flash of the whole image', f'{r["flash_bytes"]:,} bytes of 1,048,576'),
             ('RAM, static + deepest stack', f'{r["ram_static_bytes"]:,} + {r["ram_stack_bytes"]:,} bytes of 262,144')]
 

@@ -129,7 +129,8 @@ def digest(*parts # arrays, bytes, or values with a `repr`
 # %% ../nbs/library/results.ipynb #4a8d320b
 def _as_json(value): return json.loads(json.dumps(value)) # what a file gives back: no tuples, and keys are text
 
-def _damaged(path, why): return KwsError(f'{path} is damaged or no study ({why}). Remove it, and what is missing runs again')
+def _damaged(path, why):
+    return KwsError(f'{path} is damaged or no study ({why}). Remove it, and what is missing runs again')
 
 def _read(path)->dict: # of a study; empty where there is no file
     if not path.is_file(): return {}

@@ -252,7 +252,7 @@ def compare_representations(data:Data,
                             seeds=range(5),
                             epochs=50,
                             names=CONTEST, # `REFERENCE` among them
-                            path=None,     # the result's JSON: read if it is of the same data and settings, else written
+                            path=None,     # the result's JSON: read if it is of these data and settings, else written
                             progress=True  # show a progress bar
                            )->dict:
     "Train TinyConv on each representation with each seed, and test it on clean, quieter and noisy clips."
