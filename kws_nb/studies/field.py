@@ -39,7 +39,8 @@ def preceded(part:Part, seed=0): # yields name, int16 `[n, 48000]`
     spoken = np.flatnonzero(part.labels > 0)
     others = clips[np.random.default_rng((seed, 3)).choice(spoken, (len(part), 2))].reshape(len(part), BEFORE)
     before = {'zeros': np.zeros_like(noise), 'its own room': own_room(clips, BEFORE),
-              'noise, 10 dB': at_level(noise, level*10**-.5), 'noise, 0 dB': at_level(noise, level), 'two words': others}
+              'noise, 10 dB': at_level(noise, level*10**-.5), 'noise, 0 dB': at_level(noise, level),
+              'two words': others}
     for name, samples in before.items(): yield name, np.concatenate([samples, clips], axis=1)
 
 def field_streams(part:Part, snr_db=10, gain_db=-10, rt60=.3, seed=0)->np.ndarray: # int16 `[n, 72000]`
@@ -117,7 +118,8 @@ def stream_counts(spotter, at, scores, # what was heard of `word_stream`
     return dict(found=len(right), false=len(detected) - len(right), keywords=int((labels >= FIRST_KEYWORD).sum()),
                 hours=len(labels)*SLOT/SAMPLE_RATE/3600)
 
-def operating_points(spotter, part:Part, orders=3, snr_db=20)->list: # of dicts: window_ms, threshold, order, and the counts
+def operating_points(spotter, part:Part, orders=3, snr_db=20
+                    )->list: # of dicts: window_ms, threshold, order, and the counts
     "Every smoothing window and threshold on the same streams."
     points = []
     for order in range(orders):
@@ -176,7 +178,8 @@ def _live_digits(spotter, streams): # rule -> an answer to each stream
     return {rule: _digits(answers) for rule, answers in live_answers(spotter, streams).items()}
 
 # %% ../../nbs/studies/field.ipynb #0d519696
-def field_study(data:Data, path=None, # the result's JSON: read if it is of the same data, models and settings, else written
+def field_study(data:Data,
+                path=None,            # the result's JSON: read if it is of the same data, models and settings
                 orders=3,             # of the words in the long streams
                 voices=48,            # that say the letters
                 seed=0,
@@ -332,7 +335,8 @@ def plot_operating_points(result:dict): # plotly Figure
         error = dict(array=high - y, arrayminus=y - low, thickness=1, width=2)
         fig.add_scatter(x=alarms, y=y, text=text, name=name, mode='lines+markers', error_y=error)
         if window != SMOOTHING['window_ms']: continue
-        k, circle = THRESHOLDS.index(SMOOTHING['threshold']), dict(symbol='circle-open', size=18, color='black', line_width=2)
+        k = THRESHOLDS.index(SMOOTHING['threshold'])
+        circle = dict(symbol='circle-open', size=18, color='black', line_width=2)
         fig.add_scatter(x=[alarms[k]], y=[y[k]], name='as delivered', mode='markers', marker=circle)
     title = (f'{result["data"]}: {keywords} keywords among other words,<br>a word each {SLOT/SAMPLE_RATE:g} s, '
              f'noise at 20 dB, {result["orders"]} orders')
@@ -342,7 +346,7 @@ def plot_operating_points(result:dict): # plotly Figure
 # %% ../../nbs/studies/field.ipynb #2f7a614f
 def carried_features(clips # int16 `[n, 16000]`
                     )->np.ndarray: # float32 `[n, 49, 40]`
-    "Features of clips that are not the first thing heard: before each comes nothing, its own room, or another of the clips, a third each."
+    "Features of clips that something came before: nothing, its own room, or another of the clips, a third each."
     clips = check_clips(clips)
     rng = np.random.default_rng(zlib.crc32(np.ascontiguousarray(clips[:, ::101])))
     before, what = np.zeros_like(clips), rng.integers(3, size=len(clips))
@@ -361,7 +365,7 @@ def _field_features(part): # condition -> features of the last second
 
 def compare_in_field(data:Data, recipes=FIELD_RECIPES, # name -> `Settings`, features
                      seeds=range(5), path=None, progress=True
-                    )->dict: # how many test clips each run gets right in each condition, and which seeds got each clip right
+                    )->dict: # by recipe and condition: how many clips each seed gets right, how many seeds each clip
     "Train with each recipe and seed, and test where it is like in the field. Interrupted, it goes on where it stopped."
     seeds, part, name_of_data = list(seeds), data.testing, data_hash(data)
     told = {name: asdict(replace(s, seed=0)) | dict(features=f.__name__) for name, (s, f) in recipes.items()}
