@@ -214,7 +214,7 @@ def test_serve_lives_on_after_a_crash(tmp_path, capsys):
         device = ""
         while not device:
             device += capsys.readouterr().out.strip()
-        with serial.Serial(device, timeout=20) as port:
+        with serial.Serial(device, timeout=60) as port:
             for _ in range(2):
                 port.write(b"x!y")
                 assert port.read_until(b"x")[-1:] == b"x"
@@ -231,18 +231,18 @@ def test_serve_ends_at_ctrl_c_while_a_command_runs():
     served = subprocess.Popen([*CLI, "serve"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     try:
         device = served.stdout.readline().strip()
-        with serial.Serial(device, 115200, timeout=20) as port:
+        with serial.Serial(device, 115200, timeout=60) as port:
             port.write(b"%infer 65535 65535%")
             time.sleep(0.5)  # it has the command long since, and works on it for minutes
             served.send_signal(signal.SIGINT)
-            _, said = served.communicate(timeout=50)
+            _, said = served.communicate(timeout=300)
     finally:
         served.kill()
     assert served.returncode == 130 and said == "Interrupted.\n"
 
 
 def test_a_reader_in_another_thread_is_woken_when_the_board_has_answered():
-    with serial.serial_for_url("emulated://nano33ble", timeout=20) as port:
+    with serial.serial_for_url("emulated://nano33ble", timeout=60) as port:
         assert isinstance(port, Serial)
         port.reset_input_buffer()
         lines = []
