@@ -10,8 +10,8 @@ import soundfile as sf
 from kws_nb.audio import read_clip, to_int16
 from kws_nb.core import KwsError, data_dir
 from kws_nb.data import split_of
-from kws_nb.widgets.recorder import LARGEST_UPLOAD, Recorder, decode_samples, read_upload, silence_warning
-from kws_nb.recordings import delete_recording, loudest_second, recordings, save_recording
+from kws_nb.recordings import delete_recording, loudest_second, recordings, save_recording, silence_warning
+from kws_nb.widgets.recorder import LARGEST_UPLOAD, Recorder, decode_samples, read_upload
 
 SOUND = (0.3 * np.sin(np.arange(16000) * 0.1)).astype("<f4")
 
