@@ -241,7 +241,7 @@ def test_never_overwrites(tmp_path):
 
 
 def test_a_name_taken_at_the_last_moment_is_left_alone(tmp_path, monkeypatch):
-    import kws_nb.widgets.recorder as module
+    import kws_nb.recordings as module
 
     def rival(start):  # between the look and the creation
         (tmp_path / f"yes/me_nohash_{start}.wav").write_bytes(b"somebody else's")
