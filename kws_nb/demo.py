@@ -26,7 +26,7 @@ def listen(board, part, say=print)->np.ndarray: # int8 `[n, labels]`
 # %% ../nbs/library/demo.ipynb #e614c02b
 def measure(model, converted, data, say=print)->dict: # the row that build/demo.json holds
     "Float, int8 and board on the test clips; counts and sizes of the image."
-    from kws_nb.board import Board, build_firmware
+    from kws_nb.board import Board, build_firmware, emulated_port
     from kws_nb.convert import run_tflite
     from kws_nb.features import micro_features
     from kws_nb.protocol_emulated import CLOCK_HZ
@@ -36,7 +36,7 @@ def measure(model, converted, data, say=print)->dict: # the row that build/demo.
     features, labels = micro_features(data.testing.clips), data.testing.labels
     codes = run_tflite(converted.int8_tflite, features)
     image = build_firmware(converted.int8_tflite)
-    with Board(f'emulated://nano33ble?image={image}') as board:
+    with Board(emulated_port(image=image)) as board:
         board_codes = listen(board, data.testing, say)
         watched, stack, frames = board.machine.watched, board.machine.stack_bytes, N_FRAMES*len(labels)
     def accuracy(scores): return Accuracy(int((scores.argmax(1) == labels).sum()), len(labels))

@@ -11,9 +11,8 @@ import numpy as np
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from urllib.parse import quote
 from .core import *
-from .board import Board, build_firmware
+from .board import Board, build_firmware, emulated_port
 from .convert import *
 from .data import *
 from .features import micro_features
@@ -64,7 +63,7 @@ def tabulate(data:Data,
     return Evaluation(data.name, data.labels, counts)
 
 def _on_board(model, clips): # scores of the emulated board
-    with Board(f'emulated://nano33ble?image={quote(str(build_firmware(model)))}') as board:
+    with Board(emulated_port(image=build_firmware(model))) as board:
         return np.array([board.classify(clip).codes for clip in progress_bar(clips, 'the board listens', leave=False)])
 
 def evaluate_file(path,         # .safetensors or .tflite

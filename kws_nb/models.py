@@ -9,6 +9,7 @@ __all__ = ['TinyConv', 'DSCNN', 'CRNN', 'BCResNet', 'SparkNet']
 import torch
 from torch import nn
 from .core import *
+from .graph import same_pads
 
 # %% ../nbs/03_model_size.ipynb #96485ff7
 def _checked(x, shape): # a network's input, as it must be
@@ -38,10 +39,6 @@ class TinyConv(nn.Module):
 # %% ../nbs/03_model_size.ipynb #3d41e034
 _N_LABELS = len(LABELS)
 
-def _same(size, kernel, stride): # zeros before and after, as TensorFlow's SAME
-    total = max((-(-size//stride) - 1)*stride + kernel - size, 0)
-    return total//2, total - total//2
-
 def _normalised(conv, *after): # a convolution, batch normalisation, and perhaps an activation
     return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), *after)
 
@@ -54,7 +51,7 @@ class DSCNN(nn.Module):
                 ):
         super().__init__()
         self.shape = tuple(shape)
-        pads = *_same(shape[1], 4, 2), *_same(shape[0], 10, 2)
+        pads = *same_pads(shape[1], 4, 2), *same_pads(shape[0], 10, 2)
         layers = [nn.ZeroPad2d(pads), _normalised(nn.Conv2d(1, filters, (10, 4), stride=2), nn.ReLU()), nn.Dropout(.2)]
         for _ in range(4):
             layers += [_normalised(nn.Conv2d(filters, filters, 3, padding=1, groups=filters), nn.ReLU()), _normalised(nn.Conv2d(filters, filters, 1), nn.ReLU())]
@@ -74,7 +71,7 @@ class CRNN(nn.Module):
         super().__init__()
         self.shape = tuple(shape)
         frames, channels = -(-shape[0]//8), -(-shape[1]//2)
-        self.pad = nn.ZeroPad2d((*_same(shape[1], 5, 2), *_same(shape[0], 20, 8)))
+        self.pad = nn.ZeroPad2d((*same_pads(shape[1], 5, 2), *same_pads(shape[0], 20, 8)))
         self.conv = nn.Conv2d(1, 32, (20, 5), stride=(8, 2))
         self.gru = nn.GRU(32*channels, 32, num_layers=2, batch_first=True, bidirectional=True)
         self.hidden, self.linear = nn.Linear(64*frames, 64), nn.Linear(64, labels)

@@ -13,9 +13,9 @@ from .audio import *
 
 # %% ../nbs/library/speech.ipynb #aa29f210
 _ACCENTS = ('en-us', 'en', 'en-gb-scotland', 'en-gb-x-rp', 'en-029', 'en-us-nyc')
-_SPEAKERS = '''f1 f2 f3 f4 f5 m1 m2 m3 m4 m5 m6 m7 m8 Alicia Andy Annie Gene Jacky Lee Mario Michael Reed Storm adam anika antonio
-               belinda boris caleb david ed edward grandma grandpa gustave ian iven john linda max michel miguel norbert pablo paul
-               quincy steph travis'''.split()
+_SPEAKERS = '''f1 f2 f3 f4 f5 m1 m2 m3 m4 m5 m6 m7 m8 Alicia Andy Annie Gene Jacky Lee Mario Michael Reed Storm adam
+               anika antonio belinda boris caleb david ed edward grandma grandpa gustave ian iven john linda max michel
+               miguel norbert pablo paul quincy steph travis'''.split()
 
 def synthetic_voices()->dict: # split -> voices such as `en-gb+f3`
     "48 voices, each in one split only: 32, 8 and 8."
@@ -26,7 +26,7 @@ def synthetic_voices()->dict: # split -> voices such as `en-gb+f3`
 # %% ../nbs/library/speech.ipynb #ec8db594
 _TICK = '\x06' # one for each word spoken, on stderr
 
-def _espeak(utterances): # runs in a process of its own; (word, voice, words a minute, pitch 0..100) -> int16 at 22,050 Hz
+def _espeak(utterances): # in a process of its own; (word, voice, words a minute, pitch) -> int16 at 22,050 Hz
     import espeakng_loader
     espeak = ctypes.CDLL(espeakng_loader.get_library_path())
     rate = espeak.espeak_Initialize(1, 0, espeakng_loader.get_data_path().encode(), 0)
@@ -38,7 +38,8 @@ def _espeak(utterances): # runs in a process of its own; (word, voice, words a m
     espeak.espeak_SetSynthCallback(listen)
     espeak.espeak_ng_SetRandSeed(ctypes.c_long(1)) # it would be the time of day
     for word, voice, words_a_minute, pitch in utterances:
-        if espeak.espeak_SetVoiceByName(voice.encode()): raise KwsError(f'espeak-ng has no voice {voice}. Choose one of `synthetic_voices`')
+        if espeak.espeak_SetVoiceByName(voice.encode()):
+            raise KwsError(f'espeak-ng has no voice {voice}. Choose one of `synthetic_voices`')
         espeak.espeak_SetParameter(1, words_a_minute, 0)
         espeak.espeak_SetParameter(3, pitch, 0)
         text = word.replace('_', ' ').encode() + b'\0'

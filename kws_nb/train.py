@@ -22,7 +22,6 @@ from torch.nn import functional as F
 from .core import *
 from .host import *
 from .data import *
-from .speech import *
 from .features import micro_features
 from .models import TinyConv
 from .results import *

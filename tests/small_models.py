@@ -27,6 +27,10 @@ def _build(name, k):  # input shape, layers, kind of input
         "pairs, largest sums": ((12, 40, 1), [L.Conv2D(4, (8, 8), strides=2, padding="same", activation="relu"), L.Flatten(), L.Dense(4)], "positive"),
         "pairs, sums too large": ((20, 40, 1), [L.Conv2D(2, (10, 8), strides=2, padding="same", activation="relu"), L.Flatten(), L.Dense(4)], "positive"),
         "fully connected, largest sums": ((1100,), [L.Dense(5)], "signed"),
+        "pairs, shifted": ((23, 40, 1), [L.Conv2D(3, (10, 8), strides=(3, 2), padding="same", activation="relu"), L.Flatten(), L.Dense(4), L.Softmax()], "shifted"),
+        "pairs, shifted, 6 taps": ((11, 40, 1), [L.Conv2D(2, (10, 6), strides=(1, 2), padding="same", activation="relu"), L.Flatten(), L.Dense(3)], "shifted"),
+        "constant channels": ((9, 8, 3), [L.Conv2D(8, 3, padding="same", activation="relu6"), *separable, L.Flatten(), L.Dense(6, activation="relu")], "signed"),
+        "pairs, a constant channel": ((12, 40, 1), [L.Conv2D(4, (8, 8), strides=2, padding="same", activation="relu"), L.Flatten(), L.Dense(4)], "positive"),
         "DS-CNN": ((25, 10, 1), [L.Conv2D(16, (10, 4), strides=(2, 2), padding="same", activation="relu"), *separable, L.AveragePooling2D((13, 5)), L.Flatten(), L.Dense(12), L.Softmax()], "signed"),
     }[name]
 
@@ -51,6 +55,10 @@ NAMES = (
     "pairs, sums too large",
     "fully connected, largest sums",
     "DS-CNN",
+    "pairs, shifted",
+    "pairs, shifted, 6 taps",
+    "constant channels",
+    "pairs, a constant channel",
 )
 
 
@@ -66,9 +74,9 @@ def keras_model(shape, layers):
 
 def to_int8(network, inputs, per_channel=True):
     "The network as a full int8 .tflite, calibrated with the inputs."
-    from kws_nb.convert import _quiet
+    from kws_nb.convert import quiet_tensorflow
 
-    with _quiet():
+    with quiet_tensorflow():
         import tensorflow as tf
 
         converter = tf.lite.TFLiteConverter.from_keras_model(network)
@@ -78,6 +86,18 @@ def to_int8(network, inputs, per_channel=True):
         converter.representative_dataset = lambda: [[x[None]] for x in inputs]
         converter._experimental_disable_per_channel = not per_channel
         return converter.convert()
+
+
+def _make_constant(layer):
+    "Two channels that give the same whatever comes in: no weights, and a bias that a RELU cuts off, or doesn't."
+    if not layer.weights:
+        return
+    weights, bias = (value.copy() for value in layer.get_weights())
+    depthwise = "depthwise" in layer.name
+    for channel, value in ((1, -4.0), (2, 3.0)):
+        weights[(..., channel, slice(None)) if depthwise else (..., channel)] = 0
+        bias[channel] = value
+    layer.set_weights([weights, bias])
 
 
 @lru_cache
@@ -94,5 +114,10 @@ def small_model(name, per_channel=True):
             signs = rng.choice([-1.0, 1.0], weights.shape)
             signs[..., 0] = 1
             weights.assign(signs * 0.3 * (len(weights.shape) > 1))
+    if "constant" in name:
+        for layer in network.layers:
+            _make_constant(layer)
     inputs = rng.normal(0, 1, (8, *shape)).astype(np.float32)
-    return to_int8(network, np.abs(inputs) if kind == "positive" else inputs, per_channel)
+    if kind != "signed":
+        inputs = np.abs(inputs) - (0.4 if kind == "shifted" else 0)  # a zero point of -128, or above
+    return to_int8(network, inputs, per_channel)

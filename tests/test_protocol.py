@@ -167,7 +167,7 @@ def test_the_runner_can_open_the_board_as_a_serial_device():
     try:
         device = served.stdout.readline().strip()
         assert device.startswith("/dev/")
-        with serial.Serial(device, 115200, timeout=5) as port:
+        with serial.Serial(device, 115200, timeout=60) as port:
             runner = Runner(port)
             port.write(b"%name%")  # how much of the greeting was lost at the opening is not known
             lines = iter(lambda: port.read_until(b"\n"), b"")
@@ -178,4 +178,4 @@ def test_the_runner_can_open_the_board_as_a_serial_device():
             assert elapsed_us > 1000 and len(results) == len(LABELS)
     finally:
         served.terminate()
-        served.wait(10)
+        served.wait(60)

@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 
 import kws_nb.verify
 from kws_nb.cli import app
-from kws_nb.codegen import core_layers, core_sources, fast_layers, run_core
+from kws_nb.codegen import core_sources
+from kws_nb.kernels import fast_layers
+from kws_nb.layers import core_layers, run_core
 from kws_nb.convert import read_tflite, run_tflite
 from kws_nb.core import KwsError
 from kws_nb.verify import RawBoard, verification_inputs, verify
@@ -130,7 +132,7 @@ def test_activations_share_memory():
     L = tf.keras.layers
     layers = [L.Conv2D(64, (10, 4), strides=2, padding="same")] + [L.Conv2D(64, 1) for _ in range(8)]
     header = core_sources(refused(layers, (49, 10, 1)), live=False)["kws_model.h"]
-    words = int(header.split("KWS_FAST ? ")[1].split(" ")[0])
+    words = int(header.split("KWS_DSP ? ")[1].split(" ")[0])
     assert 4 * words <= 3 * 25 * 5 * 64 + 64
 
 

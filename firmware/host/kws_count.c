@@ -24,7 +24,8 @@ static uint16_t child_of(kws_call_tree* t, uint16_t parent, uint16_t function) {
     if (t->nodes[i].function == function) return i;
   if (t->n_nodes == t->node_limit) return parent;
   const uint16_t made = (uint16_t)t->n_nodes++;
-  t->nodes[made] = (kws_call_node){.function = function, .parent = parent, .next_sibling = t->nodes[parent].first_child};
+  const kws_call_node node = {.function = function, .parent = parent, .next_sibling = t->nodes[parent].first_child};
+  t->nodes[made] = node;
   t->nodes[parent].first_child = made;
   return made;
 }
@@ -46,8 +47,8 @@ static int leave_function(kws_call_tree* t, uint32_t address) {
   return 0;
 }
 
-// The rest of a function may lie elsewhere, under another name; a branch to another function makes that one return in its
-// place. Either is counted as called by it.
+// The rest of a function may lie elsewhere, under another name; a branch to another function makes that one return
+// in its place. Either is counted as called by it.
 static void move_on(kws_call_tree* t, uint16_t function) {
   uint16_t* node = &t->frames[t->depth].node;
   const uint16_t parent = t->nodes[*node].parent;
@@ -76,6 +77,10 @@ void kws_count_block(void* uc, uint64_t block_address, uint32_t bytes, void* use
   if (address >= c->code_bytes) return;
   const uint32_t i = address / 2;
   if (c->block_bytes[i] != bytes) c->measure(address, bytes);
+  if (c->block_bytes[i] != bytes || (c->cycles >= c->ask_cycles && c->ask())) {
+    c->stop(uc);  // before the block: it is counted when it runs
+    return;
+  }
   const uint32_t refill_cycles = address != c->next_address ? c->taken_branch_cycles : 0;
   if (address != c->next_address) follow_jump(c, address);
   kws_call_node* node = &c->calls->nodes[c->calls->frames[c->calls->depth].node];
@@ -91,5 +96,4 @@ void kws_count_block(void* uc, uint64_t block_address, uint32_t bytes, void* use
   c->block_runs[i] += 1;
   c->next_address = address + bytes;
   c->after_call = c->block_calls[i];
-  if (c->cycles > c->cycle_limit) c->stop(uc);
 }

@@ -12,8 +12,8 @@
 int kws_host_features(const int16_t* clips, size_t n_clips, size_t n_samples, uint16_t step_samples,
                       uint16_t* features);
 
-// Training clips, changed. A clip starts shifts[i] samples later (earlier, if negative; at most n_samples either way), and
-// noise from starts[i] on is added at volumes[i], 0..1.
+// Training clips, changed. A clip starts shifts[i] samples later (earlier, if negative; at most n_samples either way),
+// and noise from starts[i] on is added at volumes[i], 0..1.
 void kws_host_augment(const int16_t* clips, size_t n_clips, size_t n_samples, const int32_t* shifts,
                       const int16_t* noise, const int64_t* starts, const float* volumes, int16_t* out);
 
@@ -76,8 +76,9 @@ typedef struct {
   uint32_t n_watches;
   kws_call_tree* calls;
   uint32_t taken_branch_cycles;  // what a refill of the pipeline costs
-  uint64_t cycle_limit;          // past this one the emulator is stopped
-  void (*measure)(uint32_t address, uint32_t bytes);  // fills in a new block
+  uint64_t ask_cycles;           // from this one on Python is asked whether to stop
+  int (*ask)(void);              // 1: stop
+  void (*measure)(uint32_t address, uint32_t bytes);  // fills in a new block; the emulator stops where it did not
   int (*read_register)(void* uc, int register_id, void* value);
   int (*stop)(void* uc);
   int link_register;             // register ids of the emulator
