@@ -33,7 +33,7 @@ def c_array(declaration, # as in `const int16_t six[6]`
     lines = [[]]
     for cell in cells:
         full = len(lines[-1]) == per_line if per_line else sum(len(c) + 2 for c in lines[-1]) + len(cell) > 116
-        if full: lines.append([])
+        if full and lines[-1]: lines.append([])
         lines[-1].append(cell)
     body = ',\n  '.join(', '.join(line) for line in lines)
     return f'{declaration} = {{\n  {body}\n}};\n'
