@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from kws_nb.core import KwsError
-from kws_nb.results import Accuracy, Study, Table, clip_interval, digest, paired_interval, rate_interval, rate_limit, t_interval
+from kws_nb.results import Accuracy, Study, Table, check_answers, clip_interval, digest, paired_interval, rate_interval, rate_limit, t_interval
 
 
 def test_import_is_light():
@@ -40,6 +40,14 @@ def test_accuracy_at_its_ends():
     assert math.isnan(Accuracy(0, 0).value) and all(map(math.isnan, Accuracy(0, 0).interval))
     assert str(Accuracy(900, 1000)) == repr(Accuracy(900, 1000)) == "90.0 % [88.0, 91.7] (n = 1,000)"
     assert all(type(x) is float for x in Accuracy(np.int64(3), np.int64(5)).interval), "JSON takes no numpy scalars"
+
+
+def test_answers_are_numbers():
+    for scores in (np.array([[0.1, 0.9]], np.float32), np.array([[-128, 127]], np.int8)):
+        assert check_answers(scores) is scores
+    for value in (math.nan, math.inf):
+        with pytest.raises(KwsError, match="answers NaN"):
+            check_answers(np.array([[0.1, 0.9], [value, 0]]))
 
 
 def pairs(both, only_first, only_second, neither):
