@@ -144,7 +144,7 @@ def convert(checkpoint: Annotated[Path, typer.Argument(help=_CHECKPOINT)] = None
             install_litert: Annotated[bool, typer.Option('--install-litert', help=_INSTALL)] = False,
             as_json: Annotated[bool, typer.Option('--json', help=_JSON)] = False):
     "A checkpoint as TFLite, float and int8, calibrated with clips of the training data."
-    from kws_nb.studies.converters import convert_checkpoint, install_litert as install
+    from kws_nb.litert import convert_checkpoint, install_litert as install
     from kws_nb.graph import read_tflite
     if install_litert: print(install(), file=sys.stderr)
     if not checkpoint and install_litert: return
@@ -188,6 +188,7 @@ def verify(file: Annotated[Path, typer.Argument(help='An int8 .tflite.')],
         print(f'{file}: {result.identical} of {result.inputs} outputs are identical to {result.engine}\'s')
         work = f'{result.instructions:,} instructions, about {result.cycles:,} cycles'
         print(f'one inference: {work}; flash {result.flash:,} bytes, RAM {result.ram:,} bytes')
+        for operator, kernel in result.kernels: print(f'  {operator}: {kernel}')
         more = ' ...' if len(result.different) > 10 else ''
         if result.different: print(f'different: {", ".join(result.different[:10])}{more}')
     if not result: raise typer.Exit(1)

@@ -15,7 +15,7 @@ from pathlib import Path
 from .core import *
 from .board import *
 from .protocol_emulated import *
-from .size import Table
+from .results import *
 
 # %% ../nbs/library/profile.ipynb #d0a10007
 def profile_board(samples,        # int16 `[n]`, 16 kHz

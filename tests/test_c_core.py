@@ -1,5 +1,6 @@
 "The C code on this machine, under the address and undefined-behaviour sanitizers and without a compiler's warning."
 
+import re
 import shutil
 import struct
 from collections import deque
@@ -50,6 +51,24 @@ def test_protocol():
 
 def test_ring():
     run_program(compile_program("test_ring", [C_TESTS / "test_ring.c", CORE / "kws_ring.c"]))
+
+
+def test_functions_in_headers_are_static_inline():
+    "A plain `static` one is a warning in each file that doesn't call it, and one without either is defined twice."
+    stand_ins = C_TESTS / "arduino"  # other people's headers, in C++
+    headers = [header for header in sorted((checkout() / "firmware").rglob("*.h")) if stand_ins not in header.parents]
+    bodies = {}
+    for header in headers:
+        for kind, name in re.findall(r"^(\w[^;{}#/\n]*?)\b(\w+)\([^;{}]*\)\s*\{", header.read_text(), re.MULTILINE):
+            bodies[header.name, name] = kind
+    assert ("kws_math.h", "kws_sqrt64") in bodies and ("kws_mel_plain.h", "mel_filter_bank") in bodies
+    assert [body for body, kind in bodies.items() if "static inline " not in kind] == []
+
+
+def test_one_header_chooses_the_kernels():
+    "Two switches once disagreed: at -O0 the network was fast and the front end plain."
+    units = [path for path in (checkout() / "firmware").rglob("*") if path.suffix in (".c", ".h", ".S")]
+    assert [unit.name for unit in units if re.search("__ARM_FEATURE|__ARM_FP|KWS_PLAIN_C", unit.read_text())] == ["kws_cpu.h"]
 
 
 class Reference:

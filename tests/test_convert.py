@@ -9,9 +9,11 @@ import torch
 from torch import nn
 
 from kws_nb import convert as module
-from kws_nb.convert import CONVERTED, Converted, atomic_files, c_array, check_calibration, convert, convert_tflite, export_onnx, export_saved_model, read_tflite, run_tflite
+from kws_nb.convert import CONVERTED, Converted, atomic_files, model_array, check_calibration, convert, convert_tflite, export_onnx, export_saved_model, read_tflite, run_tflite
 from kws_nb.core import KwsError
 from kws_nb.models import TinyConv
+
+pytestmark = pytest.mark.tensorflow
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def test_scales_of_the_filters(converted, clips, per_channel, scales):
 
 
 def test_array_is_xxd_by_the_known_format():
-    text = c_array(bytes(range(14)), "a", 4)
+    text = model_array(bytes(range(14)), "a", 4)
     assert text == (
         "#include <stdalign.h>\n\nalignas(4) const unsigned char a[] = {\n  0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b,\n"
         "  0x0c, 0x0d\n};\nconst unsigned int a_len = 14;\n"
@@ -80,7 +82,7 @@ def test_array_is_xxd_by_the_known_format():
 def test_array_is_xxd_renamed_and_aligned(converted):
     text = subprocess.run(["xxd", "-i", converted.int8_tflite.name], cwd=converted.int8_tflite.parent, capture_output=True, text=True, check=True).stdout
     text = text.replace("int8_tflite", "g_model").replace("unsigned char", "alignas(16) const unsigned char").replace("unsigned int", "const unsigned int")
-    assert c_array(converted.int8_tflite.read_bytes()) == "#include <stdalign.h>\n\n" + text
+    assert model_array(converted.int8_tflite.read_bytes()) == "#include <stdalign.h>\n\n" + text
 
 
 def test_array_compiles_as_c_and_cpp_and_lies_aligned(converted, tmp_path):
@@ -95,7 +97,7 @@ def test_array_compiles_as_c_and_cpp_and_lies_aligned(converted, tmp_path):
     for byte in content:
         expected = (expected * 31 + byte) % 2**32
     for source, standard in (("a.c", "-std=c11"), ("a.cpp", "-std=c++17")):
-        (tmp_path / source).write_text(main % c_array(content))
+        (tmp_path / source).write_text(main % model_array(content))
         compiler = host_compiler()
         if source.endswith("cpp"):
             compiler = [*compiler[:-1], "c++"] if compiler[-1] == "cc" else compiler

@@ -1,8 +1,7 @@
 // The front end alone, for tests: microphone in, raw features out. A byte from the serial port starts afresh with that
 // many samples between two windows, 0 for the usual number. After a 255 what comes in is the input of two kernels.
-#include "kws_fft_dsp.h"
 #include "kws_frontend.h"
-#include "kws_root_dsp.h"
+#include "kws_frontend_dsp.h"
 #include "port.h"
 
 enum { AUDIO_CHUNK = 160, KERNELS = 255, N_ROOTS = 128 };

@@ -24,7 +24,8 @@ static uint16_t child_of(kws_call_tree* t, uint16_t parent, uint16_t function) {
     if (t->nodes[i].function == function) return i;
   if (t->n_nodes == t->node_limit) return parent;
   const uint16_t made = (uint16_t)t->n_nodes++;
-  t->nodes[made] = (kws_call_node){.function = function, .parent = parent, .next_sibling = t->nodes[parent].first_child};
+  const kws_call_node node = {.function = function, .parent = parent, .next_sibling = t->nodes[parent].first_child};
+  t->nodes[made] = node;
   t->nodes[parent].first_child = made;
   return made;
 }
@@ -46,8 +47,8 @@ static int leave_function(kws_call_tree* t, uint32_t address) {
   return 0;
 }
 
-// The rest of a function may lie elsewhere, under another name; a branch to another function makes that one return in its
-// place. Either is counted as called by it.
+// The rest of a function may lie elsewhere, under another name; a branch to another function makes that one return
+// in its place. Either is counted as called by it.
 static void move_on(kws_call_tree* t, uint16_t function) {
   uint16_t* node = &t->frames[t->depth].node;
   const uint16_t parent = t->nodes[*node].parent;

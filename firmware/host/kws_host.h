@@ -12,8 +12,8 @@
 int kws_host_features(const int16_t* clips, size_t n_clips, size_t n_samples, uint16_t step_samples,
                       uint16_t* features);
 
-// Training clips, changed. A clip starts shifts[i] samples later (earlier, if negative; at most n_samples either way), and
-// noise from starts[i] on is added at volumes[i], 0..1.
+// Training clips, changed. A clip starts shifts[i] samples later (earlier, if negative; at most n_samples either way),
+// and noise from starts[i] on is added at volumes[i], 0..1.
 void kws_host_augment(const int16_t* clips, size_t n_clips, size_t n_samples, const int32_t* shifts,
                       const int16_t* noise, const int64_t* starts, const float* volumes, int16_t* out);
 

@@ -1,4 +1,5 @@
-// Kernels between the plain C and the fast one, one idea each: the ladder of nbs/studies/ladder.ipynb. No image that ships has them.
+// Kernels between the plain C and the fast one, one idea each: the ladder of nbs/studies/ladder.ipynb. No image that
+// ships has them.
 #ifndef KWS_STEP_H_
 #define KWS_STEP_H_
 

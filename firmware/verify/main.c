@@ -1,7 +1,7 @@
 // Raw inputs in, raw outputs out: what `kws-nb verify` compares with an interpreter.
 //
-// For each run the host sends one byte, 0 for a fresh input or by how many rows the input has moved since the one before,
-// then the KWS_MODEL_INPUT_BYTES bytes of the input. The answer is KWS_MODEL_OUTPUT_BYTES bytes.
+// For each run the host sends one byte, 0 for a fresh input or by how many rows the input has moved since the one
+// before, then the KWS_MODEL_INPUT_BYTES bytes of the input. The answer is KWS_MODEL_OUTPUT_BYTES bytes.
 #include "kws_model.h"
 #include "port.h"
 

@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-#include "kws_small.h"
+#include "kws_cpu.h"
 
 enum { CHUNK_SAMPLES = 160 };
 

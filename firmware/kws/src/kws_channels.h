@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "kws_dsp.h"
+#include "kws_cpu.h"
 #include "kws_math.h"
 #include "kws_tables.h"
 
@@ -39,7 +39,7 @@ static inline void reduce_noise(uint32_t* estimate, uint32_t* energy, smoothing 
 
 _Static_assert(KWS_CHANNELS % 2 == 0, "channels come in pairs, an even and an odd one");
 
-static void reduce_noises(uint32_t* estimates, uint32_t* energy) {
+static inline void reduce_noises(uint32_t* estimates, uint32_t* energy) {
   const smoothing even = smoothing_of(KWS_NOISE_EVEN_SMOOTHING_Q14), odd = smoothing_of(KWS_NOISE_ODD_SMOOTHING_Q14);
   uint32_t min_signal = KWS_NOISE_MIN_SIGNAL_Q14 << 18;
   KWS_KEEP(min_signal);

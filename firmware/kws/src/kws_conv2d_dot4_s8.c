@@ -1,8 +1,8 @@
+#include "kws_cpu.h"
 #include "kws_math.h"
 #include "kws_nn.h"
-#include "kws_nn_dsp.h"
 
-#if KWS_FAST
+#if KWS_DSP
 
 static int8_t* copy(int8_t* to, const int8_t* from, int n) {
   for (; n >= 4; n -= 4, to += 4, from += 4) __builtin_memcpy(to, from, 4);

@@ -1,13 +1,8 @@
+#include "kws_cpu.h"
+#include "kws_math.h"
 #include "kws_nn.h"
-#include "kws_nn_dsp.h"
 
-#if KWS_FAST
-
-static inline uint32_t load_word(const int8_t* bytes) {  // at any address
-  uint32_t word;
-  __builtin_memcpy(&word, bytes, sizeof word);
-  return word;
-}
+#if KWS_DSP
 
 // Where the taps of the kernel at (top, left) lie in the input; outside it they see a row of zero points.
 static void find_taps(const kws_conv2d* l, int top, int left, const int8_t* input, const int8_t* outside,
@@ -37,13 +32,13 @@ void kws_depthwise_taps_s8(const kws_depthwise_taps* layer, const int8_t* input,
       for (int c = 0; c < channels; c += 4) {
         int32_t sums[4] = {0};
         for (int i = 0; i < n_pairs; ++i, w += 4) {
-          const uint32_t a = load_word(taps[2 * i] + c), b = load_word(taps[2 * i + 1] + c);
+          const uint32_t a = kws_load_word(taps[2 * i] + c), b = kws_load_word(taps[2 * i + 1] + c);
           const uint32_t even_a = kws_signed_even_bytes(a), even_b = kws_signed_even_bytes(b);
           const uint32_t odd_a = kws_signed_odd_bytes(a), odd_b = kws_signed_odd_bytes(b);
-          sums[0] = kws_dual_multiply_add(kws_low_halves(even_a, even_b), w[0], sums[0]);
-          sums[1] = kws_dual_multiply_add(kws_low_halves(odd_a, odd_b), w[1], sums[1]);
-          sums[2] = kws_dual_multiply_add(kws_high_halves(even_a, even_b), w[2], sums[2]);
-          sums[3] = kws_dual_multiply_add(kws_high_halves(odd_a, odd_b), w[3], sums[3]);
+          sums[0] = kws_dual_multiply_add(KWS_PACK_LOW(even_a, even_b, 16), w[0], sums[0]);
+          sums[1] = kws_dual_multiply_add(KWS_PACK_LOW(odd_a, odd_b, 16), w[1], sums[1]);
+          sums[2] = kws_dual_multiply_add(KWS_PACK_HIGH(even_b, even_a, 16), w[2], sums[2]);
+          sums[3] = kws_dual_multiply_add(KWS_PACK_HIGH(odd_b, odd_a, 16), w[3], sums[3]);
         }
         for (int i = 0; i < 4; ++i) *output++ = kws_narrow_output(outputs, c + i, sums[i]);
       }

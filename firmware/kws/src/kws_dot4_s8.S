@@ -6,11 +6,11 @@
 // A word holds two halves 256 b + a of neighbouring weights. With inputs p (for a) and q (for b) the pair sum is
 //   q (256 b + a) + (256 p - q) a = 256 (p a + q b),
 // two SMLAD and one SXTB16 for four products instead of two and two. 256 p - q need not fit 16 bits, 256 p + (127 - q)
-// does, exactly; the 127 a too many are in the starting values. 512 inputs cannot overflow 32 bits: 512 * 127 * 128 * 256 +
-// 256 * 127 * 127 + 255 < 2^31; after so many the bits above the eighth move to the sum.
-#include "kws_nn_dsp.h"
+// does, exactly; the 127 a too many are in the starting values. 512 inputs cannot overflow 32 bits: 512 * 127 * 128 * 256
+// + 256 * 127 * 127 + 255 < 2^31; after so many the bits above the eighth move to the sum.
+#include "kws_cpu.h"
 
-#if KWS_FAST
+#if KWS_DSP
     .syntax unified
     .thumb
 

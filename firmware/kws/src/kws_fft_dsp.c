@@ -1,13 +1,13 @@
-// kws_fft_plain.h with packed arithmetic, every rounding as there. The sums are those of packed int16, which wrap alike.
+// kws_fft_plain.h with packed arithmetic, every rounding as there. Sums are those of packed int16, which wrap alike.
 //
 // The points stay where they are: stage 1 joins points 64 words apart, stage 2 those 16 apart, then 4, then 1. So
-// stage 1 reads the samples in their natural order and a butterfly's twiddle depends on its block alone; only the last stage
-// puts its results in order.
-#include "kws_dsp.h"
+// stage 1 reads the samples in their natural order and a butterfly's twiddle depends on its block alone; only the last
+// stage puts its results in order.
+#include "kws_cpu.h"
 
 #if KWS_DSP
 
-#include "kws_fft_dsp.h"
+#include "kws_frontend_dsp.h"
 #include "kws_tables.h"
 
 enum { HALF = KWS_FFT_SIZE / 2, QUARTER = HALF / 4, SAMPLE_WORDS = KWS_WINDOW_SAMPLES / 2 };

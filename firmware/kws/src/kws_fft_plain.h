@@ -43,8 +43,8 @@ static inline void put(kws_lanes16* x, int lane, kws_complex16 value) {
 }
 
 // One butterfly: four points become the four outputs of a length-4 DFT, scaled by 1/4.
-static void butterfly(kws_lanes16* restrict x0, kws_lanes16* restrict x1, kws_lanes16* restrict x2,
-                      kws_lanes16* restrict x3, const kws_complex16* twiddles, int k) {
+static inline void butterfly(kws_lanes16* restrict x0, kws_lanes16* restrict x1, kws_lanes16* restrict x2,
+                             kws_lanes16* restrict x3, const kws_complex16* twiddles, int k) {
   const kws_complex16 w1 = twiddles[k], w2 = twiddles[2 * k], w3 = twiddles[3 * k];
   for (int lane = 0; lane < KWS_LANES; ++lane) {
     const kws_complex16 a = divide_complex(get(x0, lane), RADIX);
@@ -62,7 +62,7 @@ static void butterfly(kws_lanes16* restrict x0, kws_lanes16* restrict x1, kws_la
 }
 
 // Butterflies join points `span` apart.
-static void fft_complex(const kws_complex16 input[KWS_LANES][HALF], kws_lanes16* x) {
+static inline void fft_complex(const kws_complex16 input[KWS_LANES][HALF], kws_lanes16* x) {
   for (int i = 0; i < HALF; ++i) {
     kws_complex16 from[KWS_LANES];
     for (int lane = 0; lane < KWS_LANES; ++lane) from[lane] = input[lane][reverse_digits(i)];
@@ -78,8 +78,8 @@ static void fft_complex(const kws_complex16 input[KWS_LANES][HALF], kws_lanes16*
 
 // Even samples went in as real parts, odd ones as imaginary parts; symmetry takes the two spectra apart again: the bins
 // k and HALF - k from the points k and HALF - k. (The bins are put down last: they may be one.)
-static void split_pair(const kws_lanes16* x, const kws_lanes16* mirrored_x, kws_complex16 twiddle, kws_lanes16* bin,
-                       kws_lanes16* mirrored_bin) {
+static inline void split_pair(const kws_lanes16* x, const kws_lanes16* mirrored_x, kws_complex16 twiddle,
+                              kws_lanes16* bin, kws_lanes16* mirrored_bin) {
   kws_lanes16 low, high;
   for (int lane = 0; lane < KWS_LANES; ++lane) {
     const kws_complex16 mirrored = {mirrored_x->re[lane], (int16_t)-mirrored_x->im[lane]};
@@ -93,7 +93,7 @@ static void split_pair(const kws_lanes16* x, const kws_lanes16* mirrored_x, kws_
   *mirrored_bin = high;
 }
 
-static void split(const kws_lanes16* x, kws_lanes16* bins) {
+static inline void split(const kws_lanes16* x, kws_lanes16* bins) {
   for (int lane = 0; lane < KWS_LANES; ++lane) {
     const kws_complex16 dc = divide_complex(get(x, lane), 2);
     put(bins, lane, (kws_complex16){(int16_t)(dc.re + dc.im), 0});
@@ -105,7 +105,7 @@ static void split(const kws_lanes16* x, kws_lanes16* bins) {
 
 // work: KWS_FFT_SIZE / 2 values of scratch.
 // bins: KWS_FFT_BINS values, which may lie where input lies: the input is no longer needed when they are written.
-static void fft_real(const kws_complex16 input[KWS_LANES][HALF], kws_lanes16* work, kws_lanes16* bins) {
+static inline void fft_real(const kws_complex16 input[KWS_LANES][HALF], kws_lanes16* work, kws_lanes16* bins) {
   fft_complex(input, work);
   split(work, bins);
 }

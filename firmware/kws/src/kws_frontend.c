@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "kws_channels.h"
-#include "kws_dsp.h"
+#include "kws_cpu.h"
 #include "kws_frontend_dsp.h"
 #if !KWS_DSP
 #include "kws_mel_plain.h"

@@ -1,12 +1,11 @@
 // The first half of a frame on the Cortex-M4, from the window to the mel channels: what kws_frontend.c does in plain C.
-#include "kws_dsp.h"
+#include "kws_cpu.h"
 
 #if KWS_DSP
 
-#include "kws_fft_dsp.h"
 #include "kws_frontend_dsp.h"
 #include "kws_math.h"
-#include "kws_root_dsp.h"
+#include "kws_math.h"
 #include "kws_tables.h"
 
 enum { WORDS = KWS_WINDOW_SAMPLES / 2, MOST_BINS = 15 };
@@ -40,7 +39,7 @@ static int window_and_scale(const int16_t* samples, uint32_t* words) {
       KWS_KEEP(front);
       KWS_KEEP(back);
       const int32_t outer = *weight++, inner = *weight++;
-      const uint32_t first = kws_load_pair(samples), last = kws_load_pair(end -= 2);
+      const uint32_t first = kws_load_word(samples), last = kws_load_word(end -= 2);
       samples += 2;
       const uint32_t first_windowed = KWS_PACK_LOW(kws_weigh_low(outer, first), kws_weigh_high(inner, first), 16);
       const uint32_t last_windowed = KWS_PACK_LOW(kws_weigh_low(inner, last), kws_weigh_high(outer, last), 16);
@@ -52,6 +51,13 @@ static int window_and_scale(const int16_t* samples, uint32_t* words) {
   const int shift = 15 - kws_bit_length32((loudest | loudest >> 16) & 0x7FFF);
   if (shift > 0 && (loudest & 0x80008000)) drop_overflowing(words);
   return shift;
+}
+
+// Seldom needed, and therefore not inline.
+__attribute__((noinline)) uint32_t kws_correct_root(int32_t root, int32_t remainder) {
+  while (remainder > root) remainder -= 2 * root++ + 1;
+  while (remainder < 0 && remainder <= -root) remainder += 2 * root-- - 1;
+  return root == 0x10000 && remainder < 0 ? 0xFFFF : (uint32_t)root;
 }
 
 // The two weights of a bin add up to 2^KWS_FILTER_BITS, so the falling sum needs no weights of its own: it takes the

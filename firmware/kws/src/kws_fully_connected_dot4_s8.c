@@ -1,7 +1,8 @@
+#include "kws_cpu.h"
+#include "kws_math.h"
 #include "kws_nn.h"
-#include "kws_nn_dsp.h"
 
-#if KWS_FAST
+#if KWS_DSP
 
 void kws_fully_connected_dot4_s8(const kws_fully_connected_dot4* l, const int8_t* input, int8_t* output) {
   const kws_narrow_outputs outputs = {l->bias,          l->multiplier,     l->shift,

@@ -1,6 +1,6 @@
 #include "kws_line.h"
 
-#include "kws_small.h"
+#include "kws_cpu.h"
 
 KWS_SMALL void kws_line_char(kws_line* line, char c) {
   if (line->length < KWS_LINE_LIMIT) line->text[line->length++] = c;

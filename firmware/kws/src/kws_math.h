@@ -7,6 +7,8 @@
 #include <math.h>
 #endif
 
+#include "kws_cpu.h"
+
 // How many bits x needs: 0 for 0, 1 for 1, 2 for 2 and 3, ... 32.
 static inline int kws_bit_length32(uint32_t x) { return x ? 32 - __builtin_clz(x) : 0; }
 
@@ -27,8 +29,8 @@ static inline uint32_t kws_sqrt64_digits(uint64_t x) {
   return (uint32_t)(x > root && root != 0xFFFF && root != 0xFFFFFFFFu ? root + 1 : root);
 }
 
-// The same, at once where the machine takes roots of doubles: below 2^52 a double holds x, and rounding to 53 bits lifts
-// no root to the next whole number.
+// The same, at once where the machine takes roots of doubles: below 2^52 a double holds x, and rounding to 53 bits
+// lifts no root to the next whole number.
 static inline uint32_t kws_sqrt64(uint64_t x) {
 #if defined(__x86_64__) || defined(__aarch64__)
   if (x >> 52 == 0) {
@@ -41,8 +43,8 @@ static inline uint32_t kws_sqrt64(uint64_t x) {
 
 // --- fixed point, as gemmlowp and TFLite define it (https://github.com/google/gemmlowp) ------------------------------
 
-// a * b * 2 / 2^32, rounded; the one product that does not fit, (-2^31)^2, saturates. gemmlowp adds 2^30, or 1 - 2^30 to
-// a negative product, and divides towards zero: the same as adding 2^30 and rounding down.
+// a * b * 2 / 2^32, rounded; the one product that does not fit, (-2^31)^2, saturates. gemmlowp adds 2^30, or 1 - 2^30
+// to a negative product, and divides towards zero: the same as adding 2^30 and rounding down.
 static inline int32_t kws_doubling_high_mul(int32_t a, int32_t b) {
   if (a == b && a == INT32_MIN) return INT32_MAX;
   return (int32_t)(((int64_t)a * b + (1 << 30)) >> 31);
@@ -67,6 +69,28 @@ static inline int32_t kws_requantize(int32_t x, int32_t multiplier, int shift) {
   const int left = shift > 0 ? shift : 0, right = shift > 0 ? 0 : -shift;
   return kws_rounding_shift_right(kws_doubling_high_mul((int32_t)((uint32_t)x << left), multiplier), right);
 }
+
+#if KWS_DSP
+// kws_requantize for |x| < 2^30 and shift -31..-1: the high word of 2x * multiplier, rounded, is kws_doubling_high_mul.
+static inline int32_t kws_requantize_narrow(int32_t x, int32_t multiplier, int shift) {
+  int32_t high;
+  __asm("smmulr %0, %1, %2" : "=r"(high) : "r"(x * 2), "r"(multiplier));
+  return (high + (high >> 31) + ((int32_t)1 << (-shift - 1))) >> -shift;
+}
+
+// What turns sums into int8 outputs, copied from a layer: a store through int8_t* may change any memory, so that the
+// compiler would load a layer's fields again after every output.
+typedef struct {
+  const int32_t *bias, *multiplier;
+  const int8_t* shift;
+  int32_t offset, low, high;
+} kws_narrow_outputs;
+
+static inline int8_t kws_narrow_output(kws_narrow_outputs o, int channel, int32_t sum) {
+  const int32_t q = kws_requantize_narrow(sum + o.bias[channel], o.multiplier[channel], o.shift[channel]) + o.offset;
+  return (int8_t)(q < o.low ? o.low : q > o.high ? o.high : q);
+}
+#endif
 
 static inline int32_t kws_clamp(int32_t x, int32_t low, int32_t high) { return x < low ? low : x > high ? high : x; }
 

@@ -14,7 +14,7 @@
 // Windows the samples and shifts them left as far as the loudest of them allows, so that the 16-bit FFT keeps its
 // precision on quiet audio. Returns the shift. (-32768 cannot be negated in 16 bits and does not count as loud: so the
 // original has it, and so it must stay.)
-static int window_and_scale(const int16_t* samples, int16_t* out) {
+static inline int window_and_scale(const int16_t* samples, int16_t* out) {
   int16_t loudest = 0;
   for (int i = 0; i < KWS_WINDOW_SAMPLES; ++i) {
     const int16_t value = (int16_t)(((int32_t)samples[i] * kws_window[i]) >> KWS_WINDOW_BITS);
@@ -33,10 +33,10 @@ static int window_and_scale(const int16_t* samples, int16_t* out) {
 static inline uint32_t bin_energy(int32_t re, int32_t im) { return (uint32_t)(re * re) + (uint32_t)(im * im); }
 
 // Triangular filters, each as wide as two bands of bins: channel i rises in band i and falls in band i + 1, so one pass
-// over the bins fills the channel that falls and begins the one that rises. The square root undoes the squaring, and the
-// right shift the left shift of window_and_scale.
-static void mel_filter_bank(const kws_lanes16* bins, const int shift[KWS_LANES],
-                            uint32_t energy[KWS_LANES][KWS_CHANNELS]) {
+// over the bins fills the channel that falls and begins the one that rises. The square root undoes the squaring, and
+// the right shift the left shift of window_and_scale.
+static inline void mel_filter_bank(const kws_lanes16* bins, const int shift[KWS_LANES],
+                                   uint32_t energy[KWS_LANES][KWS_CHANNELS]) {
   const uint16_t* rising_weight = kws_filter_rising;
   const uint16_t* falling_weight = kws_filter_falling;
   uint64_t rising[KWS_LANES] = {0}, falling[KWS_LANES];
@@ -57,7 +57,7 @@ static void mel_filter_bank(const kws_lanes16* bins, const int shift[KWS_LANES],
 
 // Leaves the mel channels of each frame, before the noise reduction, in scratch->spectrum.channels. windows:
 // KWS_WINDOW_SAMPLES each.
-static void kws_mel_channels_plain(const int16_t* const windows[KWS_LANES], kws_frontend_scratch* scratch) {
+static inline void kws_mel_channels_plain(const int16_t* const windows[KWS_LANES], kws_frontend_scratch* scratch) {
   int shift[KWS_LANES];
   for (int lane = 0; lane < KWS_LANES; ++lane)
     shift[lane] = window_and_scale(windows[lane], scratch->samples.samples[lane]);

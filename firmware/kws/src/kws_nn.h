@@ -56,7 +56,7 @@ typedef struct {
   int32_t diff_min;    // differences to the largest input below this one give probability 0
 } kws_softmax;
 
-// --- plain C: the reference -------------------------------------------------------------------------------------------
+// --- plain C: the reference ------------------------------------------------------------------------------------------
 
 // input: [input_height][input_width][input_channels], output: [output_height][output_width][output_channels].
 void kws_conv2d_s8(const kws_conv2d* layer, const int8_t* input, int8_t* output);
@@ -81,9 +81,11 @@ void kws_pad_s8(const kws_pad* layer, const int8_t* input, int8_t* output);
 // Probabilities with scale 1/256 and zero point -128. input and output: [size], at most 4095 of them.
 void kws_softmax_s8(const kws_softmax* layer, const int8_t* input, int8_t* output);
 
-// --- the same outputs faster, where KWS_FAST (kws_nn_dsp.h) ------------------------------------------------------------
+// --- the same outputs faster, where KWS_DSP (kws_cpu.h) --------------------------------------------------------------
 
-// In all of these the input's zero point is part of the bias, sums stay below 2^30 and shifts below 0. One group of packed weights serves four outputs (kws_dot4_s8.S).
+// In all of these the input's zero point is part of the bias, sums stay below 2^30 and shifts below 0.
+
+// One group of packed weights serves four outputs (kws_dot4_s8.S).
 typedef struct {
   int32_t inputs, outputs;                // inputs: a multiple of 4
   int16_t output_offset;
@@ -133,12 +135,14 @@ typedef struct {
   uint8_t shift;         // 10 - kernel_rows - kernel rows above the image
 } kws_pairs_row;
 
-// A convolution with 1 input channel, stride 2 across, at most 10 x 8 taps, input zero point -128, output width 8 n + 4.
+// A convolution with 1 input channel, stride 2 across, at most 10 x 8 taps, input zero point -128, output width
+// 8 n + 4.
 typedef struct {
   int16_t input_height, input_width;
   int16_t output_width, output_channels;
   int16_t pad_left;                 // 2 or 3
   int16_t blocks;                   // n
+  int16_t input_zero;               // the input's zero point + 128, 0..255
   const kws_pairs_filter* filters;  // [output_channels]
   const kws_pairs_row* rows;        // [output_height]
 } kws_conv2d_pairs;

@@ -1,35 +1,42 @@
 // One filter of kws_conv2d_pairs_s8 over some output rows, in Thumb-2.
 //
-// SMLAL multiplies two columns by two weights at once: (a + b X)(v + u X) = a v + (a u + b v) X + b u X^2 with X = 2^21.
+// SMLAL multiplies two columns by two weights at once: (a + b X)(v + u X) = a v + (a u + b v) X + b u X^2, X = 2^21.
 // Where v and u are neighbouring taps, the three parts belong to three neighbouring outputs, so every product counts.
 // A 64-bit accumulator collects those parts; the generator chose starting values that keep each part at or above 0 and
 // has proved that each stays below 2^21, so they separate without borrows. An odd output is the high part of one
 // accumulator plus the low part of the next.
 //
-// A row of 8 taps is 4 weight words. They lie on the stack, where LDRD reaches them without a pointer of their own; a
-// row of the kernel that lies outside the image is skipped by jumping into the unrolled rows.
-#include "kws_nn_dsp.h"
+// A row of 8 taps is 4 weight words, and there are up to 10 rows. Rows 2 to 9 lie in the FPU's 32 registers, from where
+// VMOV brings two words in 2 cycles; LDRD takes 3. Rows 0 and 1, which are needed least, lie at the end of the stack,
+// where LDRD needs no pointer of its own. A row of the kernel outside the image is skipped by jumping into the unrolled
+// rows. They all end at row 9: where kernel rows hang over the lower edge, the others move to the end, and so do their
+// weights.
+//
+// The registers from s16 on are the caller's (AAPCS), hence VPUSH. An interrupt that uses the FPU saves the others: so
+// does the processor itself.
+#include "kws_cpu.h"
 
-#if KWS_FAST
+#if KWS_DSP
     .syntax unified
     .thumb
 
-// Offsets in the stack frame. The weights come first: 10 rows of 16 bytes.
-#define START    160  /* both halves of an accumulator's starting value */
-#define SCALE    168  /* multiplier and addend of the requantisation */
-#define OUTPUT   176
-#define ROWS     180
-#define N_ROWS   184
-#define HEAD     188
-#define BLOCKS   192
-#define BLOCK_BYTES 196
-#define N_BLOCKS 200
-#define SKIP     204
-#define X        208  /* of the block to come */
-#define LEFT     212  /* blocks left in this row */
-#define TAPS     216  /* kernel rows inside the image */
-#define SHIFT    220  /* bytes between the weights' place and where the unrolled rows look for them */
-#define FRAME    224
+// Offsets in the stack frame. The weights of rows 0 and 1 come first. From FILTER to SKIP it is the kws_pairs_job.
+#define START    32   /* both halves of an accumulator's starting value */
+#define SCALE    40   /* multiplier and addend of the requantisation */
+#define FILTER   48
+#define ROWS     52
+#define N_ROWS   56
+#define HEAD     60
+#define BLOCKS   64
+#define BLOCK_BYTES 68
+#define N_BLOCKS 72
+#define OUTPUT   76
+#define SKIP     80
+#define X        84   /* of the block to come */
+#define LEFT     88   /* blocks left in this row */
+#define ENTRY    92   /* where the unrolled rows of a block begin for this row */
+#define FIRST    96   /* the unrolled row that has the filter's first weights; -1: there are none yet */
+#define FRAME    104
 
 #define HEAD_ROW_CODE  56  /* bytes of code of one head_row */
 #define BLOCK_ROW_CODE 88
@@ -53,23 +60,18 @@
     bfi \r, \fourth, #24, #8
     .endm
 
-// Three accumulators; the left half of the first lies outside the image.
-    .macro head_row i
-    .irp phase, 0, 8
-    ldrd r7, r8, [sp, #16 * \i + \phase]
+// Half a row for three accumulators; the left half of the first lies outside the image. r7, r8: its weights.
+    .macro head_products
     ldmia.w r6!, {r9, r10, r11}
     smlal r0, r1, r9, r8
     smlal r2, r3, r9, r7
     smlal r2, r3, r10, r8
     smlal r4, r5, r10, r7
     smlal r4, r5, r11, r8
-    .endr
     .endm
 
-// Four accumulators.
-    .macro block_row i
-    .irp phase, 0, 8
-    ldrd r9, r10, [sp, #16 * \i + \phase]
+// Half a row for four accumulators. r9, r10: its weights.
+    .macro block_products
     ldmia.w r8!, {r11, r12, lr}
     smlal r0, r1, r11, r9
     smlal r0, r1, r12, r10
@@ -80,7 +82,34 @@
     smlal r4, r5, r11, r10
     smlal r6, r7, r11, r9
     smlal r6, r7, r12, r10
-    .endr
+    .endm
+
+// A row with its weights on the stack, and one with its weights in four registers.
+    .macro row_of_stack products, w, v, i
+    ldrd \w, \v, [sp, #16 * \i]
+    \products
+    ldrd \w, \v, [sp, #16 * \i + 8]
+    \products
+    .endm
+
+    .macro row_of_fpu products, w, v, a, b, c, d
+    vmov \w, \v, \a, \b
+    \products
+    vmov \w, \v, \c, \d
+    \products
+    .endm
+
+    .macro ten_rows products, w, v
+    row_of_stack \products, \w, \v, 0
+    row_of_stack \products, \w, \v, 1
+    row_of_fpu \products, \w, \v, s0, s1, s2, s3
+    row_of_fpu \products, \w, \v, s4, s5, s6, s7
+    row_of_fpu \products, \w, \v, s8, s9, s10, s11
+    row_of_fpu \products, \w, \v, s12, s13, s14, s15
+    row_of_fpu \products, \w, \v, s16, s17, s18, s19
+    row_of_fpu \products, \w, \v, s20, s21, s22, s23
+    row_of_fpu \products, \w, \v, s24, s25, s26, s27
+    row_of_fpu \products, \w, \v, s28, s29, s30, s31
     .endm
 
     .section .text.kws_pairs_filter_rows, "ax", %progbits
@@ -90,44 +119,41 @@
     .p2align 2
 kws_pairs_filter_rows:  // r0: kws_pairs_job
     push {r3-r11, lr}
+    vpush {s16-s31}
     sub sp, sp, #FRAME
+    add r9, sp, #FILTER
     ldm r0, {r0-r8}
-    str r7, [sp, #OUTPUT]
-    str r1, [sp, #ROWS]
-    str r2, [sp, #N_ROWS]
-    str r3, [sp, #HEAD]
-    str r4, [sp, #BLOCKS]
-    str r5, [sp, #BLOCK_BYTES]
-    str r6, [sp, #N_BLOCKS]
-    str r8, [sp, #SKIP]
-    mov r1, sp
-    vmov s0, r1
-    .rept 5
-    ldmia.w r0!, {r4-r11}
-    stmia.w r1!, {r4-r11}
-    .endr
+    stm r9, {r0-r8}
+    add r0, r0, #160        // behind the weights
     ldm r0, {r4-r7}
-    stm r1, {r4-r7}
+    add r9, sp, #START
+    stm r9, {r4-r7}
+    mov r0, #-1
+    str r0, [sp, #FIRST]
 
 .Lrow:
     ldr r0, [sp, #ROWS]
+    ldr r4, [sp, #FIRST]
     ldr r1, [r0], #4
     str r0, [sp, #ROWS]
+    lsr r7, r1, #24         // where the first weights have to be
+    cmp r7, r4
+    bne.w .Lload
+.Lloaded:
     uxth r2, r1             // first input row
     ubfx r3, r1, #16, #8    // kernel rows inside the image
-    lsr r7, r1, #24
-    lsl r7, r7, #4
     ldrd r6, r8, [sp, #HEAD]
     ldr r9, [sp, #N_BLOCKS]
+    add r4, r2, r2, lsl #1
     add r2, r2, r2, lsl #2
+    add r6, r6, r4, lsl #3  // 24 bytes a row
     add r8, r8, r2, lsl #3  // 40 bytes a row
-    ldrh r2, [r0, #-4]
-    add r2, r2, r2, lsl #1
-    add r6, r6, r2, lsl #3  // 24 bytes a row
     str r8, [sp, #X]
     str r9, [sp, #LEFT]
-    str r3, [sp, #TAPS]
-    str r7, [sp, #SHIFT]
+    adr.w r8, .Lblock_end + 1
+    mov r9, #BLOCK_ROW_CODE
+    mls r8, r3, r9, r8
+    str r8, [sp, #ENTRY]
     adr.w r8, .Lhead_end + 1
     mov r9, #HEAD_ROW_CODE
     mls r8, r3, r9, r8
@@ -136,18 +162,11 @@ kws_pairs_filter_rows:  // r0: kws_pairs_job
     mov r3, r1
     mov r4, r0
     mov r5, r1
-    sub sp, sp, r7
     bx r8
     .p2align 2
-    .set i, 0
-    .rept 10
-    head_row i
-    .set i, i + 1
-    .endr
+    ten_rows head_products, r7, r8
     .p2align 2
 .Lhead_end:
-    vmov r6, s0
-    mov sp, r6
     ldrd r7, r8, [sp, #SCALE]
     ldr r12, [sp, #OUTPUT]
     ubfx r9, r2, #0, #21
@@ -168,12 +187,9 @@ kws_pairs_filter_rows:  // r0: kws_pairs_job
 .Lblock:                    // r5: the part that this block's first output has already
     ldr r8, [sp, #X]
     ldr r10, [sp, #BLOCK_BYTES]
-    ldrd r11, r12, [sp, #TAPS]
+    ldr lr, [sp, #ENTRY]
     add r10, r10, r8
     str r10, [sp, #X]
-    adr.w lr, .Lblock_end + 1
-    mov r9, #BLOCK_ROW_CODE
-    mls lr, r11, r9, lr
     ldrd r6, r7, [sp, #START]
     add r0, r6, r5
     mov r1, r7
@@ -181,18 +197,11 @@ kws_pairs_filter_rows:  // r0: kws_pairs_job
     mov r3, r7
     mov r4, r6
     mov r5, r7
-    sub sp, sp, r12
     bx lr
     .p2align 2
-    .set i, 0
-    .rept 10
-    block_row i
-    .set i, i + 1
-    .endr
+    ten_rows block_products, r9, r10
     .p2align 2
 .Lblock_end:
-    vmov r8, s0
-    mov sp, r8
     ldrd r9, r10, [sp, #SCALE]
     ldr r12, [sp, #OUTPUT]
     ubfx r8, r0, #0, #21
@@ -234,6 +243,36 @@ kws_pairs_filter_rows:  // r0: kws_pairs_job
     bne.w .Lrow
 
     add sp, sp, #FRAME
+    vpop {s16-s31}
     pop {r3-r11, pc}
+
+.Lload:                     // the filter's weights, from unrolled row r7 on; keeps r1
+    str r7, [sp, #FIRST]
+    ldr r8, [sp, #FILTER]
+    adr.w r9, .Lload_row + 1
+    add r9, r9, r7, lsl #2
+    bx r9
+    .p2align 2
+.Lload_row:                 // 4 bytes a row
+    b.w .Lload_row_0
+    b.w .Lload_row_1
+.Lload_row_2:
+    vldmia r8!, {s0-s3}
+    vldmia r8!, {s4-s7}
+    vldmia r8!, {s8-s11}
+    vldmia r8!, {s12-s15}
+    vldmia r8!, {s16-s19}
+    vldmia r8!, {s20-s23}
+    vldmia r8!, {s24-s27}
+    vldmia r8!, {s28-s31}
+    b.w .Lloaded
+.Lload_row_0:
+    ldm r8!, {r2-r5}
+    stm sp, {r2-r5}
+.Lload_row_1:
+    ldm r8!, {r2-r5}
+    strd r2, r3, [sp, #16]
+    strd r4, r5, [sp, #24]
+    b .Lload_row_2
     .size kws_pairs_filter_rows, . - kws_pairs_filter_rows
 #endif

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
+#include "kws_cpu.h"
 #include "kws_line.h"
-#include "kws_small.h"
 
 enum { INPUT_BYTES = KWS_FRAMES * KWS_CHANNELS, PRINT_BYTES = 8, DEFAULT_WARMUPS = 10 };
 

@@ -39,7 +39,7 @@ void kws_protocol_init(kws_protocol* protocol, kws_spotter* spotter, kws_recogni
 // Takes any bytes. Runs a command when its % arrives; line ends are ignored.
 void kws_protocol_receive(kws_protocol* protocol, const uint8_t* bytes, size_t n_bytes);
 
-// Samples were lost: writes an m-kws-overrun line, and what was heard is forgotten, because the rest doesn't follow on it.
+// Samples were lost: writes an m-kws-overrun line. What was heard is forgotten, because the rest doesn't follow on it.
 void kws_protocol_overrun(kws_protocol* protocol, uint32_t lost_samples);
 
 // Takes what the spotter predicted: writes an m-kws-heard line, and an m-kws-detected line when the recognizer finds a

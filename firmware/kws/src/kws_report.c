@@ -1,7 +1,7 @@
 #include "kws_report.h"
 
+#include "kws_cpu.h"
 #include "kws_line.h"
-#include "kws_small.h"
 
 KWS_SMALL static void start(kws_reporter* r, kws_line* line, kws_line_kind kind) {
   static const char* const names[KWS_LINE_KINDS] = {"heard", "detected", "overrun", "settings", "bench"};

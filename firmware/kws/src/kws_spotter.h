@@ -28,7 +28,7 @@ typedef struct {
   alignas(4) int8_t window[KWS_FRAMES * KWS_CHANNELS];   // quantised features, oldest row first
   uint16_t hop_frames;                                   // rows between two predictions, 1..65535
   uint16_t missing_frames;                               // rows until the next prediction
-  uint16_t moved_frames;                                 // by how many the window will have moved then; KWS_FRAMES: all new
+  uint16_t moved_frames;                                 // how far the window will have moved then; KWS_FRAMES: all new
   uint32_t samples_heard;
 } kws_spotter;
 

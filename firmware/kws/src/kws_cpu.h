@@ -1,16 +1,50 @@
-// The Cortex-M4's packed 16-bit arithmetic. KWS_DSP says whether there is any, and whether the fast kernels (*_dsp.c)
-// take the place of the plain ones; -DKWS_PLAIN_C keeps the plain ones on every machine. Without optimisation a
-// compiler has no registers left for the loops in assembly, so there it is the plain ones, too.
+// What depends on the processor and on the compiler: one switch, and the few instructions that C cannot name.
+//
+// KWS_DSP is 1 where the processor has the DSP instructions and a floating point unit (whose registers the assembly
+// borrows): there the fast kernels take the place of the plain ones, with the same outputs. -DKWS_PLAIN_C keeps the
+// plain ones on every machine. Without optimisation a compiler has no registers left for the loops in assembly, so
+// there it is the plain ones, too. (A file that is all assembly isn't optimised anyway: not every build says -O to it.)
 //
 // A packed word holds two int16: `low` in bits 0..15, `high` in bits 16..31; of a complex number the real part is low.
-#ifndef KWS_DSP_H_
-#define KWS_DSP_H_
+#ifndef KWS_CPU_H_
+#define KWS_CPU_H_
 
-#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP) && defined(__OPTIMIZE__) && !defined(KWS_PLAIN_C)
+#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP) && defined(__thumb2__) && !defined(KWS_PLAIN_C) && \
+    (defined(__OPTIMIZE__) || defined(__ASSEMBLER__))
 #define KWS_DSP 1
+#else
+#define KWS_DSP 0
+#endif
 
-#include <arm_acle.h>
+#ifndef __ASSEMBLER__
 #include <stdint.h>
+
+// For functions that run seldom: short code matters more than fast code there, whatever the rest is compiled for.
+#if defined(__clang__)
+#define KWS_SMALL __attribute__((minsize, noinline))
+#elif defined(__GNUC__)
+#define KWS_SMALL __attribute__((cold, noinline))
+#else
+#define KWS_SMALL
+#endif
+
+// Hides from the compiler where a value came from. A pointer stays one pointer that moves on (and doesn't become a base
+// and several indices), a constant stays in its register.
+#if KWS_DSP
+#define KWS_KEEP(value) __asm("" : "+r"(value))
+#else
+#define KWS_KEEP(value) ((void)(value))
+#endif
+
+#if KWS_DSP
+#include <arm_acle.h>
+
+// Four bytes, or two samples; on this machine they may lie at any address.
+static inline uint32_t kws_load_word(const void* from) {
+  uint32_t word;
+  __builtin_memcpy(&word, from, sizeof word);
+  return word;
+}
 
 // Compilers do not always find these in shifts and masks, hence the assembly.
 
@@ -29,10 +63,6 @@
     __asm("pkhbt %0, %1, %2, lsl %3" : "=r"(packed_) : "r"(low), "r"(x), "I"(shift));                      \
     packed_;                                                                                               \
   })
-
-// Hides from the compiler where a value came from. A pointer stays one pointer that moves on (and doesn't become a base
-// and several indices), a constant stays in its register.
-#define KWS_KEEP(value) __asm("" : "+r"(value))
 
 // Absolute values; that of -32768 is -32768. (One piece, because SEL reads flags that SSUB16 leaves.)
 static inline uint32_t kws_packed_abs(uint32_t x) {
@@ -84,16 +114,40 @@ static inline kws_long kws_subtract_long(kws_long a, kws_long b) {
   return a;
 }
 
-// Two samples; on this machine they need not lie at an even word.
-static inline uint32_t kws_load_pair(const int16_t* from) {
-  uint32_t pair;
-  __builtin_memcpy(&pair, from, sizeof pair);
-  return pair;
+// Bytes 0 and 2, each widened to 16 bits.
+static inline uint32_t kws_even_bytes(uint32_t x) {
+  uint32_t y;
+  __asm("uxtb16 %0, %1" : "=r"(y) : "r"(x));
+  return y;
 }
 
-#else
-#define KWS_DSP 0
-#define KWS_KEEP(value) ((void)(value))
+// Bytes 1 and 3, each widened to 16 bits.
+static inline uint32_t kws_odd_bytes(uint32_t x) {
+  uint32_t y;
+  __asm("uxtb16 %0, %1, ror #8" : "=r"(y) : "r"(x));
+  return y;
+}
+
+// Bytes 0 and 2, or 1 and 3, as signed numbers of 16 bits.
+static inline uint32_t kws_signed_even_bytes(uint32_t x) {
+  uint32_t y;
+  __asm("sxtb16 %0, %1" : "=r"(y) : "r"(x));
+  return y;
+}
+
+static inline uint32_t kws_signed_odd_bytes(uint32_t x) {
+  uint32_t y;
+  __asm("sxtb16 %0, %1, ror #8" : "=r"(y) : "r"(x));
+  return y;
+}
+
+// sum + low half * low half + high half * high half, signed.
+static inline int32_t kws_dual_multiply_add(uint32_t a, uint32_t b, int32_t sum) {
+  int32_t y;
+  __asm("smlad %0, %1, %2, %3" : "=r"(y) : "r"(a), "r"(b), "r"(sum));
+  return y;
+}
+#endif
 #endif
 
 #endif
