@@ -33,7 +33,7 @@ def _cross_compiler(toolchain):
     if toolchain != 'clang': raise KwsError(f'{toolchain!r} is no toolchain; there are clang and gcc')
     try: import ziglang
     except ImportError:
-        raise KwsError('ziglang, which compiles the firmware, is not installed: pip install "kws_nb[firmware]"') from None
+        raise KwsError('ziglang, which compiles firmware, is not installed: pip install "kws_nb[firmware]"') from None
     return [sys.executable, '-m', 'ziglang', 'cc']
 
 def _explain_link_error(text):
@@ -49,7 +49,7 @@ def _environment(): # zig keeps what it has compiled, by default below the home 
     if os.environ.get('HOME') or os.environ.get('ZIG_GLOBAL_CACHE_DIR'): return None
     return os.environ | dict(ZIG_GLOBAL_CACHE_DIR=str(build_dir()/'zig'))
 
-def _run_compiler(command, folder): # to write in: paths of output are relative, zig's linker takes a % for something else
+def _run_compiler(command, folder): # to write in, by relative paths: zig's linker takes a % in one for something else
     command = [str(part) for part in command]
     done = subprocess.run(command, capture_output=True, text=True, env=_environment(), cwd=folder)
     if done.returncode: raise KwsError(_explain_link_error(done.stderr))

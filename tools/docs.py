@@ -21,7 +21,7 @@ WIDGETS = {  # what a widget's picture shows, by the first word of its text
     "TrialRecorder": "The recorder of the trials: buttons to record, play and save, above the waveform of a word",
     "SpectrogramExplorer": "The spectrogram explorer: sliders beside a word's waveform, spectrogram, mel spectrogram, "
     "MFCC and the device's features",
-    "SizeExplorer": "The size explorer: sliders for a network's shape, beside its parameters, operations, flash and RAM",
+    "SizeExplorer": "The size explorer: sliders for a network's shape beside its parameters, operations, flash and RAM",
 }
 
 

@@ -1,4 +1,6 @@
-"""How long the explorer takes to redraw, from the key that moves a slider to plotly's last stroke: medians in Chromium.
+"""How long the explorer takes to redraw, from the key that moves a slider to plotly's last stroke.
+
+Medians in headless Chromium:
 
 python tools/redraw_time.py [moves of each slider]
 """
@@ -46,7 +48,5 @@ if __name__ == "__main__":
         page.evaluate(HOOK)
         for slider in ("window, ms", "hop, ms", "n_mels", "mel, Hz", "top_db, dB"):
             times = redraw_ms(page, slider, moves)
-            print(
-                f"{slider:12}median {statistics.median(times):4.0f} ms, "
-                f"fastest {min(times):4.0f}, slowest {max(times):4.0f}"
-            )
+            median, fastest, slowest = statistics.median(times), min(times), max(times)
+            print(f"{slider:12}median {median:4.0f} ms, fastest {fastest:4.0f}, slowest {slowest:4.0f}")
