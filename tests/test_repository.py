@@ -202,6 +202,25 @@ def test_the_way_of_the_data_has_no_circle_and_no_import_upward():
     list(TopologicalSorter(imports).static_order())  # raises CycleError, which names the circle
 
 
+@pytest.mark.slow
+def test_quick_needs_neither_browser_notebooks_nor_tensorflow():
+    "What `make quick` selects: no test of these, no import of TensorFlow, and most of the others."
+
+    def selected(*options):
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *options]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-2000:]
+        return [line for line in done.stdout.splitlines() if line.startswith("tests/") and "::" in line]
+
+    quick, whole = selected("--quick"), selected()
+    assert set(quick) < set(whole) and len(quick) > len(whole) / 2
+    left_out = {"test_notebooks", "test_site", "test_browser", "test_browser_recorder", "test_convert"}
+    assert not [name for name in quick if name.split("/")[1].split(".py")[0] in left_out]
+    finder = "import sys, conftest; sys.meta_path.insert(0, conftest.NoTensorFlow()); import tensorflow"
+    done = run(finder, os.environ | {"PYTHONPATH": f"{root}:{root / 'tests'}"}, root)
+    assert "--quick runs without TensorFlow" in done.stderr
+
+
 def test_ruff():
     done = subprocess.run(
         [Path(sys.executable).parent / "ruff", "check", "."], cwd=root, capture_output=True, text=True
