@@ -4,19 +4,21 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'LEAST_CLIPS', 'OTHER_WORDS', 'split_of', 'check_lists', 'composition', 'Part', 'Data', 'find_data',
-           'find_clips', 'noise_crops', 'compose', 'read_speech_commands', 'synthetic_voices', 'speak',
-           'synthetic_noise', 'synthetic_speech', 'load_data', 'augment', 'fetch', 'check_archive',
-           'download_speech_commands']
+           'find_clips', 'noise_crops', 'compose', 'read_speech_commands', 'synthetic_noise', 'synthetic_speech',
+           'load_data', 'augment', 'fetch', 'unpack_archive', 'download_speech_commands']
 
 # %% ../nbs/library/data.ipynb #2b47d12f
-import ctypes, hashlib, inspect, io, json, math, os, re, shutil, subprocess, sys, tarfile, threading, urllib.error, urllib.request
+import gzip, hashlib, inspect, math, os, re, shutil, tarfile, urllib.error, urllib.request, zlib
 import numpy as np
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate, count, product
 from pathlib import Path
+from . import speech
 from .core import *
 from .host import *
 from .audio import *
+from .recordings import *
+from .speech import *
 
 # %% ../nbs/library/data.ipynb #534baf15
 SPLITS = ('training', 'validation', 'testing')
@@ -80,7 +82,6 @@ def _check_count(word, n): # n: split -> clips
     raise KwsError(f'"{word}" has {have} clips; the least are {need}. The speaker decides the part: for {few[0]}, let somebody record it under a name such as {_speaker_for(few[0])}')
 
 def _with_recordings(found, words, root): # the clips of a tree, and what was recorded of these words
-    from kws_nb.recordings import recordings
     def listed(words): return ', '.join(sorted(set(words))) or 'no words'
     there = listed(word for clips_of in found.values() for word in clips_of)
     for word in words:
@@ -118,9 +119,6 @@ def find_clips(root,          # of a Speech Commands tree
     return found
 
 # %% ../nbs/library/data.ipynb #f21520d5
-def _stable_rng(*key): # the same stream for the same key, everywhere
-    return np.random.default_rng(list(hashlib.sha256(repr(key).encode()).digest()))
-
 def _join_noise(noise): # all recordings one after another, and where each begins
     if not noise or min(map(len, noise)) < CLIP_SAMPLES: raise KwsError('Noise is cut from recordings of at least a second each; give one or more')
     return np.concatenate(noise), [0, *accumulate(map(len, noise))]
@@ -160,7 +158,6 @@ def compose(keyword_clips, keyword_words, # int16 `[n, 16000]`, `[n]`
 _MORE = 4 # other words: kept for training, as a multiple of what the composition takes
 
 def _read_all(paths, about):
-    from kws_nb.recordings import loudest_second # a recording may be longer than a second
     return np.stack([fit_length(loudest_second(to_int16(read_clip(path)))) for path in progress_bar(paths, about, show=len(paths) >= 200, leave=False)])
 
 def _noise_parts(noise): # the same noise must not be in two splits: first 80 %, next 10 %, last 10 % of each recording
@@ -185,7 +182,7 @@ def read_speech_commands(root,    # the tree
     if not noise: raise KwsError(f'{root/_BACKGROUND} holds no noise recording of at least 10 s; it belongs to the data set')
     noise, parts, more = _noise_parts(noise), {}, None
     for split, clips_of in found.items():
-        rng = _stable_rng(seed, split)
+        rng = stable_rng(seed, split)
         keywords = [path for word in words for path in clips_of[word]]
         others = [path for word, paths in clips_of.items() if word not in words for path in paths]
         n = composition(len(keywords))['_unknown_']
@@ -201,81 +198,11 @@ def read_speech_commands(root,    # the tree
 # %% ../nbs/library/data.ipynb #fef403dd
 OTHER_WORDS = tuple('''backward bed bird cat dog down eight five follow forward four go happy house learn left marvin nine off on
                        one right seven sheila six stop three tree two up visual wow zero'''.split())
-_ACCENTS = ('en-us', 'en', 'en-gb-scotland', 'en-gb-x-rp', 'en-029', 'en-us-nyc')
-_SPEAKERS = ('f1', 'f2', 'f3', 'f4', 'f5', 'm1', 'm2', 'm3', 'm4', 'm5', 'm6', 'm7', 'm8', 'Alicia', 'Andy', 'Annie', 'Gene', 'Jacky', 'Lee',
-             'Mario', 'Michael', 'Reed', 'Storm', 'adam', 'anika', 'antonio', 'belinda', 'boris', 'caleb', 'david', 'ed', 'edward', 'grandma',
-             'grandpa', 'gustave', 'ian', 'iven', 'john', 'linda', 'max', 'michel', 'miguel', 'norbert', 'pablo', 'paul', 'quincy', 'steph', 'travis')
-
-def synthetic_voices()->dict: # split -> voices such as `en-gb+f3`
-    "48 voices, each in one split only: 32, 8 and 8."
-    voices = [f'{_ACCENTS[i % len(_ACCENTS)]}+{speaker}' for i, speaker in enumerate(_SPEAKERS)]
-    voices = [voices[i] for i in _stable_rng('voices').permutation(len(voices))]
-    return dict(training=voices[:32], validation=voices[32:40], testing=voices[40:])
-
-# %% ../nbs/library/data.ipynb #ec8db594
-_TICK = '\x06' # one for each word spoken, on stderr
-
-def _espeak(utterances): # runs in a process of its own; (word, voice, words a minute, pitch 0..100) -> int16 at 22,050 Hz
-    import espeakng_loader
-    espeak = ctypes.CDLL(espeakng_loader.get_library_path())
-    rate = espeak.espeak_Initialize(1, 0, espeakng_loader.get_data_path().encode(), 0)
-    heard, spoken = [], []
-    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-    def listen(samples, n, events):
-        if samples and n > 0: heard.append(np.ctypeslib.as_array(samples, (n,)).copy())
-        return 0
-    espeak.espeak_SetSynthCallback(listen)
-    espeak.espeak_ng_SetRandSeed(ctypes.c_long(1)) # it would be the time of day
-    for word, voice, words_a_minute, pitch in utterances:
-        if espeak.espeak_SetVoiceByName(voice.encode()): raise KwsError(f'espeak-ng has no voice {voice}')
-        espeak.espeak_SetParameter(1, words_a_minute, 0)
-        espeak.espeak_SetParameter(3, pitch, 0)
-        text = word.replace('_', ' ').encode() + b'\0'
-        espeak.espeak_Synth(text, len(text), 0, 1, 0, 1, None, None)
-        espeak.espeak_Synchronize()
-        spoken.append(np.concatenate(heard) if heard else np.zeros(1, np.int16))
-        heard.clear()
-        print(_TICK, end='', file=sys.stderr, flush=True)
-    return rate, spoken
-
-# %% ../nbs/library/data.ipynb #1b6021a3
-def _speaker_process(): # stdin: JSON; stdout: npz
-    rate, spoken = _espeak(json.load(sys.stdin))
-    buffer = io.BytesIO()
-    np.savez(buffer, rate=rate, **{f'{i:06}': s for i, s in enumerate(spoken)})
-    sys.stdout.buffer.write(buffer.getvalue())
-
-# %% ../nbs/library/data.ipynb #4e5870e9
-def speak(utterances,     # (word, voice, words a minute 80..450, pitch 0..99) each
-          about=None      # label of the progress bar; `None`: none
-         )->list:         # float32 `[n]` at 16 kHz, -1..1, silence trimmed
-    "Synthetic speech by espeak-ng: the same list gives the same samples."
-    utterances = list(utterances)
-    with subprocess.Popen([sys.executable, '-c', 'from kws_nb.data import _speaker_process; _speaker_process()'], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process, io.BytesIO() as errors:
-        def watch():
-            with progress_bar(about=about, show=about is not None, total=len(utterances), leave=False) as bar:
-                while chunk := process.stderr.read1(64):
-                    bar.update(chunk.count(_TICK.encode()))
-                    errors.write(chunk.replace(_TICK.encode(), b''))
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        process.stdin.write(json.dumps(utterances).encode())
-        process.stdin.close()
-        answer = process.stdout.read()
-        watcher.join()
-        if process.wait(): raise KwsError(f'espeak-ng could not speak: {errors.getvalue().decode(errors="replace").strip().splitlines()[-1:]}')
-    with np.load(io.BytesIO(answer), allow_pickle=False) as spoken:
-        return [_trim(resample(spoken[f'{i:06}'].astype(np.float32)/32768, int(spoken['rate']))) for i in range(len(utterances))]
-
-def _trim(samples, threshold=.01):
-    loud = np.flatnonzero(np.abs(samples) > threshold)
-    return samples[loud[0]:loud[-1] + 1] if len(loud) else samples
 
 # %% ../nbs/library/data.ipynb #10bb106d
 def synthetic_noise(seconds=40)->list: # float32 `[n]` each
     "White, pink and brown noise, and a hum with its harmonics."
-    rng, n = _stable_rng('noise'), seconds*SAMPLE_RATE
+    rng, n = stable_rng('noise'), seconds*SAMPLE_RATE
     frequency = np.maximum(np.fft.rfftfreq(n, 1/SAMPLE_RATE), 20)
     colored = [np.fft.irfft(np.fft.rfft(rng.standard_normal(n))*frequency**-slope, n) for slope in (0, .5, 1)]
     t = np.arange(n)/SAMPLE_RATE
@@ -296,7 +223,7 @@ def _utterances(words, voices, n_each, rng): # every voice says every word n_eac
     return [(word, voice, int(rng.integers(110, 240)), int(rng.integers(15, 85))) for voice, word, _ in product(voices, words, range(n_each))]
 
 def _synthesize(split, takes, words, recorded): # recorded: paths
-    rng, voices = _stable_rng('synthetic', split), synthetic_voices()[split]
+    rng, voices = stable_rng('synthetic', split), synthetic_voices()[split]
     noise = _noise_parts(synthetic_noise())[split]
     keywords, strange = _utterances(words, voices, takes, rng), [word for word in (*OTHER_WORDS, *KEYWORDS) if word not in words]
     wanted = composition(len(keywords) + len(recorded))['_unknown_']
@@ -311,7 +238,7 @@ def _synthesize(split, takes, words, recorded): # recorded: paths
 _TAKES = dict(training=20, validation=10, testing=20) # of each keyword by each voice
 
 def _makers(): # the code that the clips come from: where it changes, the cache is of no use
-    return ''.join(map(inspect.getsource, (_espeak, _trim, synthetic_noise, _noise_parts, _place, _utterances, _synthesize, compose)))
+    return ''.join(map(inspect.getsource, (speech, synthetic_noise, _noise_parts, _place, _utterances, _synthesize, compose)))
 
 def _cache_path(split, takes, words, recorded):
     other = () if words == KEYWORDS else (words, [(path.parent.name, path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in recorded])
@@ -333,7 +260,6 @@ def synthetic_speech(words=KEYWORDS, # anything that can be spoken
                     )->Data:
     "The embedded default: spoken by espeak-ng at the first call (half a minute), then read from the cache."
     from concurrent.futures import ThreadPoolExecutor
-    from kws_nb.recordings import recordings
     words, labels = tuple(words), labels_for(words)
     paths = [path for word in words for path in recordings(word)] if words != KEYWORDS else []
     recorded = {split: [path for path in paths if split_of(path.name) == split] for split in SPLITS}
@@ -377,6 +303,9 @@ def augment(part:Part,
     return out
 
 # %% ../nbs/library/data.ipynb #986019a6
+def _sha256(path):
+    with path.open('rb') as file: return hashlib.file_digest(file, 'sha256').hexdigest()
+
 def fetch(url, path,       # where from, where to
           sha256=None,     # checked where given
           timeout=30       # s without a byte
@@ -397,29 +326,34 @@ def fetch(url, path,       # where from, where to
         if error.code != 416: raise KwsError(f'{url}: {error}. Try again later') from None
     except OSError as error:
         raise KwsError(f'{url} could not be fetched: {getattr(error, "reason", error)}. Check the network and run the command again; it goes on where it stopped') from None
-    if sha256:
-        digest = hashlib.sha256()
-        with part.open('rb') as file:
-            while chunk := file.read(1 << 20): digest.update(chunk)
-        if digest.hexdigest() != sha256:
-            part.unlink()
-            raise KwsError(f'{path.name} was damaged on the way (its SHA-256 is wrong) and has been removed. Run the command again')
+    if sha256 and _sha256(part) != sha256:
+        part.unlink()
+        raise KwsError(f'{path.name} was damaged on the way (its SHA-256 is wrong) and has been removed. Run the command again')
     os.replace(part, path)
     return path
 
 # %% ../nbs/library/data.ipynb #08a8afb1
-def check_archive(path): # tar file
-    "Refuse an archive with a member that would be written outside its folder."
+def unpack_archive(path,  # tar file
+                   folder # to make
+                  )->Path:
+    "Unpack an archive of files and folders, all of it or nothing; a member that is a link or lies elsewhere is refused."
+    path = Path(path)
     try:
-        with tarfile.open(path) as archive:
-            for member in archive: tarfile.data_filter(member, '/archive')
+        with atomic_path(folder) as temporary, tarfile.open(path) as archive:
+            for member in progress_bar(archive, f'unpacking {path.name}', leave=False, unit=' files'):
+                if member.name.startswith('/'): raise KwsError(f'{path}: refused, {member.name!r} is an absolute name')
+                if not (member.isreg() or member.isdir()):
+                    raise KwsError(f'{path}: refused, {member.name!r} is neither a file nor a folder')
+                archive.extract(member, temporary, filter='data')
     except tarfile.FilterError as error: raise KwsError(f'{path}: refused, {error}') from None
-    except (tarfile.TarError, EOFError, OSError) as error: raise KwsError(f'{path}: not a whole tar archive ({error}). Remove it and run the command again') from None
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise KwsError(f'{path}: not a whole tar archive ({error}). Remove it and run the command again') from None
+    return Path(folder)
 
 # %% ../nbs/library/data.ipynb #a1b292c5
 def download_speech_commands(folder=None # default `data/speech_commands`
                             )->Path:
-    "The full Speech Commands v0.02, through `torchaudio.datasets.SPEECHCOMMANDS`."
+    "The full Speech Commands v0.02, as `torchaudio.datasets.SPEECHCOMMANDS` names and reads it."
     from kws_nb.features import import_torchaudio
     folder = Path(folder or data_dir()/'speech_commands')
     if folder.exists(): return folder
@@ -427,11 +361,12 @@ def download_speech_commands(folder=None # default `data/speech_commands`
     from torchaudio.datasets import speechcommands
     url, sha256 = next((u, s) for u, s in speechcommands._CHECKSUMS.items() if speechcommands.URL in u)
     root = folder.parent/'download'
-    archive = root/url.rsplit('/', 1)[1]
+    archive, unpacked = root/url.rsplit('/', 1)[1], root/speechcommands.URL
     if not archive.is_file(): fetch(url, archive, sha256)
-    check_archive(archive)
-    shutil.rmtree(root/speechcommands.URL, ignore_errors=True) # an unpacking that was interrupted
-    speechcommands.SPEECHCOMMANDS(root, url=url, folder_in_archive='', download=True)
-    os.replace(root/speechcommands.URL, folder)
+    elif _sha256(archive) != sha256: raise KwsError(f'{archive} is not the archive that it should be (its SHA-256 is wrong). Remove it and run the command again')
+    shutil.rmtree(unpacked, ignore_errors=True)
+    unpack_archive(archive, unpacked)
+    if not len(speechcommands.SPEECHCOMMANDS(root, url=url, folder_in_archive='')): raise KwsError(f'{archive} holds no clips')
+    os.replace(unpacked, folder)
     shutil.rmtree(root)
     return folder

@@ -10,7 +10,6 @@ __all__ = ['BLOCK_SECONDS', 'Latency', 'latency_table', 'time_calls', 'torch_eng
 # %% ../nbs/library/latency.ipynb #218ff4b3
 import json, math, os, re, subprocess, sys, time
 import numpy as np
-from contextlib import contextmanager
 from dataclasses import dataclass
 from .core import *
 from .host import *
@@ -111,16 +110,6 @@ def onnx_engine(model, x, threads=1):
     return lambda: session.run(None, dict(features=x))[0]
 
 # %% ../nbs/library/latency.ipynb #e14260d0
-@contextmanager
-def _silence(): # a native library that greets on stderr
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        for fd in (kept, null): os.close(fd)
-
 def litert_engine(content:bytes, # a .tflite
                   x,             # `[n, 49, 40]`: float32, or int8 codes for an int8 model
                   threads=1
@@ -128,7 +117,7 @@ def litert_engine(content:bytes, # a .tflite
     "TFLite (LiteRT) with its fast kernels, all clips in one call."
     from ai_edge_litert.interpreter import Interpreter
     x = np.ascontiguousarray(x)[..., None]
-    with _silence():
+    with silenced('stderr'): # it greets there
         lite = Interpreter(model_content=content, num_threads=threads)
         input_, output = lite.get_input_details()[0]['index'], lite.get_output_details()[0]['index']
         lite.resize_tensor_input(input_, x.shape)
@@ -154,22 +143,13 @@ def core_engine(sources:dict, # of `core_sources`: file name -> text
                 x             # int8 codes
                ):
     "The C core on this machine."
-    from cffi import FFI
     header = sources['kws_model.h']
     inputs, outputs, words = (int(re.search(pattern, header)[1]) for pattern in (r'INPUT_BYTES (\d+)', r'OUTPUT_BYTES (\d+)', r'words\[.* : (\d+)\]'))
     if x.dtype != np.int8 or x.size != len(x)*inputs: raise KwsError(f'The model takes int8 codes, {inputs} for a clip; got {x.dtype} {list(x.shape)}. Use `quantize_features`')
-    core, compiler = firmware_dir()/'kws/src', host_compiler()
-    units = [core/name for name in CORE_SOURCES if '_s8' in name]
-    library = build_dir()/f'latency/model-{sources_hash([*core.glob("*.[ch]")], sources, compiler)}.so'
-    if not library.is_file():
-        with atomic_path(library) as temporary:
-            for name, text in sources.items(): (temporary.parent/name).write_text(text)
-            command = [*compiler, '-std=gnu11', '-O3', '-fwrapv', '-fPIC', '-shared', '-I', core, '-I', temporary.parent, '-o', temporary, temporary.parent/'kws_model.c', *units]
-            done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-            if done.returncode: raise KwsError(f'The model does not compile for this machine:\n{done.stderr.strip()}')
-    ffi = FFI()
-    ffi.cdef('void kws_model_invoke(const int8_t* input, int8_t* scores, void* workspace);')
-    lib, x, scores, workspace = ffi.dlopen(str(library)), np.ascontiguousarray(x), np.empty((len(x), outputs), np.int8), ffi.new('uint32_t[]', words)
+    units = core_units(*(name for name in CORE_SOURCES if '_s8' in name))
+    declares = ['void kws_model_invoke(const int8_t* input, int8_t* scores, void* workspace);']
+    ffi, lib = load_c('model', units, declares, [firmware_dir()/'kws/src'], sources)
+    x, scores, workspace = np.ascontiguousarray(x), np.empty((len(x), outputs), np.int8), ffi.new('uint32_t[]', words)
     pairs = [(ffi.from_buffer('int8_t[]', clip), ffi.from_buffer('int8_t[]', row)) for clip, row in zip(x, scores)]
     def run():
         for clip, row in pairs: lib.kws_model_invoke(clip, row, workspace)

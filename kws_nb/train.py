@@ -319,7 +319,7 @@ def train(data:Data,
           features=micro_features, # what the network is fed: a function of clips
           model=TinyConv,          # called with channels, dropout; TinyConv gets the labels
           after_epoch=None,        # called with the history so far, a list of dicts
-          device=None              # of the network, as torch names it; default: a GPU, if any
+          device=None              # of the network, in torch's words; default a GPU, if any
          )->Trained:
     "Train a model; the one returned is that of the best validation epoch (the earliest)."
     _check_data(data)

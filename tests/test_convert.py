@@ -13,6 +13,8 @@ from kws_nb.convert import CONVERTED, Converted, atomic_files, model_array, chec
 from kws_nb.core import KwsError
 from kws_nb.models import TinyConv
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.fixture(scope="module")
 def clips():

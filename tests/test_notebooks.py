@@ -9,6 +9,8 @@ import pytest
 from conftest import root
 from test_repository import dotted, notebooks
 
+pytestmark = pytest.mark.notebooks
+
 
 @pytest.mark.parametrize("path", notebooks, ids=dotted)
 def test_notebook_runs(path):

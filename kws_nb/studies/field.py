@@ -21,6 +21,7 @@ from pathlib import Path
 from ..core import *
 from ..host import *
 from ..data import *
+from ..speech import *
 from ..features import micro_features
 from ..results import *
 from ..train import *
