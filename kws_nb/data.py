@@ -36,9 +36,12 @@ def split_of(name, # `<speaker>_nohash_<n>.wav`, folders before it don't matter
 def check_lists(root # of a Speech Commands tree
                )->int: # names compared, 0 where there are no lists
     "Compare `validation_list.txt` and `testing_list.txt` with the hash: they must agree on every name."
-    names = [(name, part) for part in SPLITS[1:] for file in [Path(root)/f'{part}_list.txt'] if file.is_file() for name in file.read_text().split()]
+    files = {part: Path(root)/f'{part}_list.txt' for part in SPLITS[1:]}
+    names = [(name, part) for part, file in files.items() if file.is_file() for name in file.read_text().split()]
     wrong = [name for name, part in names if split_of(name) != part]
-    if wrong: raise KwsError(f'{root}: the official lists and the file-name hash disagree on {len(wrong)} of {len(names)} names, first {wrong[0]}. Fetch the lists again')
+    if wrong:
+        raise KwsError(f'{root}: the official lists and the file-name hash disagree on {len(wrong)} of {len(names)} '
+                       f'names, first {wrong[0]}. Fetch the lists again')
     return len(names)
 
 # %% ../nbs/library/data.ipynb #75ed1f11
@@ -67,7 +70,9 @@ class Data:
     noise: list         # int16 `[samples]` each, of the training part
     more: Part|None = None # training clips of other words that the composition leaves out
     labels: tuple = LABELS # what `Part.labels` count
-    def __repr__(self): return f'{self.name}: {len(self.training):,} training, {len(self.validation):,} validation, {len(self.testing):,} test clips'
+    def __repr__(self):
+        n = [len(part) for part in (self.training, self.validation, self.testing)]
+        return f'{self.name}: {n[0]:,} training, {n[1]:,} validation, {n[2]:,} test clips'
 
 # %% ../nbs/library/data.ipynb #6560a471
 LEAST_CLIPS = dict(training=10, validation=2, testing=2) # of a keyword other than yes and no
@@ -79,7 +84,8 @@ def _check_count(word, n): # n: split -> clips
     few = [split for split in SPLITS if n[split] < LEAST_CLIPS[split]]
     if not few: return
     have, need = (', '.join(f'{m[split]} {split}' for split in SPLITS) for m in (n, LEAST_CLIPS))
-    raise KwsError(f'"{word}" has {have} clips; the least are {need}. The speaker decides the part: for {few[0]}, let somebody record it under a name such as {_speaker_for(few[0])}')
+    raise KwsError(f'"{word}" has {have} clips; the least are {need}. The speaker decides the part: '
+                   f'for {few[0]}, let somebody record it under a name such as {_speaker_for(few[0])}')
 
 def _with_recordings(found, words, root): # the clips of a tree, and what was recorded of these words
     def listed(words): return ', '.join(sorted(set(words))) or 'no words'
@@ -88,7 +94,9 @@ def _with_recordings(found, words, root): # the clips of a tree, and what was re
         for path in recordings(word): found[split_of(path.name)].setdefault(word, []).append(path)
         n = {split: len(found[split].get(word, ())) for split in SPLITS}
         if not any(n.values()):
-            raise KwsError(f'There is no word "{word}": {root} has {there}; data/recordings has {listed(p.parent.name for p in recordings())}. Choose one of them, or record it with the Recorder of section 2')
+            own = listed(path.parent.name for path in recordings())
+            raise KwsError(f'There is no word "{word}": {root} has {there}; data/recordings has {own}. '
+                           'Choose one of them, or record it with the Recorder of section 2')
         _check_count(word, n)
     return found
 
@@ -100,7 +108,9 @@ def find_data()->Path|None: # `None`: use the synthetic default
     "The Speech Commands tree: `KWS_NB_DATA`, else `data/speech_commands`."
     named = os.environ.get('KWS_NB_DATA')
     if named:
-        if not Path(named).is_dir(): raise KwsError(f'KWS_NB_DATA names {named}, which is no folder. Correct it, or unset it to use synthetic speech')
+        if not Path(named).is_dir():
+            raise KwsError(f'KWS_NB_DATA names {named}, which is no folder. '
+                           'Correct it, or unset it to use synthetic speech')
         return Path(named)
     default = data_dir()/'speech_commands'
     return default if default.is_dir() else None
@@ -115,12 +125,15 @@ def find_clips(root,          # of a Speech Commands tree
             found[split_of(path.name)].setdefault(folder.name, []).append(path)
     if tuple(words) != KEYWORDS: return _with_recordings(found, words, root)
     for split, keyword in product(SPLITS, KEYWORDS):
-        if not found[split].get(keyword): raise KwsError(f'{root} has no {split} clips of "{keyword}". Expected a Speech Commands tree with {root/keyword}/<speaker>_nohash_<n>.wav; fetch one with: kws-nb download')
+        if not found[split].get(keyword):
+            raise KwsError(f'{root} has no {split} clips of "{keyword}". Expected a Speech Commands tree with '
+                           f'{root/keyword}/<speaker>_nohash_<n>.wav; fetch one with: kws-nb download')
     return found
 
 # %% ../nbs/library/data.ipynb #f21520d5
 def _join_noise(noise): # all recordings one after another, and where each begins
-    if not noise or min(map(len, noise)) < CLIP_SAMPLES: raise KwsError('Noise is cut from recordings of at least a second each; give one or more')
+    if not noise or min(map(len, noise)) < CLIP_SAMPLES:
+        raise KwsError('Noise is cut from recordings of at least a second each; give one or more')
     return np.concatenate(noise), [0, *accumulate(map(len, noise))]
 
 def _draw_noise(begins, rng): # where a second of it starts
@@ -137,7 +150,8 @@ def noise_crops(noise,       # list of int16 arrays
     starts, volumes = np.zeros(n, np.int64), np.zeros(n)
     for i in range(n): starts[i], volumes[i] = _draw_noise(begins, rng), rng.random()
     def compute(first, end):
-        lib.kws_host_noise(as_pointer(joined), as_pointer(starts[first:end]), as_pointer(volumes[first:end]), end - first, CLIP_SAMPLES, as_pointer(crops[first:end]))
+        begin, volume, crop = (as_pointer(array[first:end]) for array in (starts, volumes, crops))
+        lib.kws_host_noise(as_pointer(joined), begin, volume, end - first, CLIP_SAMPLES, crop)
     share_out(compute, n, threads)
     return crops
 
@@ -158,15 +172,16 @@ def compose(keyword_clips, keyword_words, # int16 `[n, 16000]`, `[n]`
 _MORE = 4 # other words: kept for training, as a multiple of what the composition takes
 
 def _read_all(paths, about):
-    return np.stack([fit_length(loudest_second(to_int16(read_clip(path)))) for path in progress_bar(paths, about, show=len(paths) >= 200, leave=False)])
+    def second(path): return fit_length(loudest_second(to_int16(read_clip(path)))) # a recording may be longer
+    return np.stack([second(path) for path in progress_bar(paths, about, show=len(paths) >= 200, leave=False)])
 
 def _noise_parts(noise): # the same noise must not be in two splits: first 80 %, next 10 %, last 10 % of each recording
     cuts = [(0, .8), (.8, .9), (.9, 1)]
     return {split: [n[int(a*len(n)):int(b*len(n))] for n in noise] for split, (a, b) in zip(SPLITS, cuts)}
 
 def _and_recordings(found, words): # for the data's name
-    from kws_nb.recordings import recordings_dir
-    n = sum(path.parent.parent == recordings_dir() for word in words for clips_of in found.values() for path in clips_of.get(word, ()))
+    paths = [path for word in words for clips_of in found.values() for path in clips_of.get(word, ())]
+    n = sum(path.parent.parent == recordings_dir() for path in paths)
     return f' and {n} recordings' if n else ''
 
 # %% ../nbs/library/data.ipynb #0114c633
@@ -177,27 +192,31 @@ def read_speech_commands(root,    # the tree
     "Speech Commands with the official split and the report's composition."
     root, words, labels = Path(root), tuple(words), labels_for(words)
     found, _ = find_clips(root, words), check_lists(root)
-    noise = [to_int16(read_clip(path)) for path in sorted((root/_BACKGROUND).glob('*.*')) if path.suffix in ('.wav', '.flac')]
-    noise = [n for n in noise if len(n) >= 10*CLIP_SAMPLES]
-    if not noise: raise KwsError(f'{root/_BACKGROUND} holds no noise recording of at least 10 s; it belongs to the data set')
+    files = [path for path in sorted((root/_BACKGROUND).glob('*.*')) if path.suffix in ('.wav', '.flac')]
+    noise = [n for n in map(to_int16, map(read_clip, files)) if len(n) >= 10*CLIP_SAMPLES]
+    if not noise:
+        raise KwsError(f'{root/_BACKGROUND} holds no noise recording of at least 10 s; it belongs to the data set')
     noise, parts, more = _noise_parts(noise), {}, None
+    def said(paths): return [path.parent.name for path in paths]
     for split, clips_of in found.items():
         rng = stable_rng(seed, split)
         keywords = [path for word in words for path in clips_of[word]]
         others = [path for word, paths in clips_of.items() if word not in words for path in paths]
         n = composition(len(keywords))['_unknown_']
-        if len(others) < n: raise KwsError(f'{root} has {len(others)} {split} clips of other words; the composition needs {n}')
+        if len(others) < n:
+            raise KwsError(f'{root} has {len(others)} {split} clips of other words; the composition needs {n}')
         others = [others[i] for i in rng.permutation(len(others))]
         others, left = others[:n], others[n:_MORE*n] if split == 'training' else []
-        clips = _read_all(keywords + others, f'{split} clips')
-        parts[split] = compose(clips[:len(keywords)], [p.parent.name for p in keywords], clips[len(keywords):], [p.parent.name for p in others], noise[split], rng, labels)
-        if left: more = Part(_read_all(left, 'more clips'), np.ones(len(left), int), [p.parent.name for p in left])
+        clips, k = _read_all(keywords + others, f'{split} clips'), len(keywords)
+        parts[split] = compose(clips[:k], said(keywords), clips[k:], said(others), noise[split], rng, labels)
+        if left: more = Part(_read_all(left, 'more clips'), np.ones(len(left), int), said(left))
     full = sum(len(found['training'].get(word, ())) for word in KEYWORDS) >= 6358
-    return Data(f'Speech Commands, {"full set" if full else "development subset"}{_and_recordings(found, words)}', **parts, noise=noise['training'], more=more, labels=labels)
+    name = f'Speech Commands, {"full set" if full else "development subset"}{_and_recordings(found, words)}'
+    return Data(name, **parts, noise=noise['training'], more=more, labels=labels)
 
 # %% ../nbs/library/data.ipynb #fef403dd
-OTHER_WORDS = tuple('''backward bed bird cat dog down eight five follow forward four go happy house learn left marvin nine off on
-                       one right seven sheila six stop three tree two up visual wow zero'''.split())
+OTHER_WORDS = tuple('''backward bed bird cat dog down eight five follow forward four go happy house learn left marvin
+                       nine off on one right seven sheila six stop three tree two up visual wow zero'''.split())
 
 # %% ../nbs/library/data.ipynb #10bb106d
 def synthetic_noise(seconds=40)->list: # float32 `[n]` each
@@ -220,39 +239,47 @@ def _place(samples, noise, rng): # one second: where, how loud, how noisy
 
 # %% ../nbs/library/data.ipynb #14d920b2
 def _utterances(words, voices, n_each, rng): # every voice says every word n_each times, at rates and pitches of its own
-    return [(word, voice, int(rng.integers(110, 240)), int(rng.integers(15, 85))) for voice, word, _ in product(voices, words, range(n_each))]
+    each = product(voices, words, range(n_each))
+    return [(word, voice, int(rng.integers(110, 240)), int(rng.integers(15, 85))) for voice, word, _ in each]
 
 def _synthesize(split, takes, words, recorded): # recorded: paths
     rng, voices = stable_rng('synthetic', split), synthetic_voices()[split]
     noise = _noise_parts(synthetic_noise())[split]
-    keywords, strange = _utterances(words, voices, takes, rng), [word for word in (*OTHER_WORDS, *KEYWORDS) if word not in words]
+    keywords = _utterances(words, voices, takes, rng)
+    strange = [word for word in (*OTHER_WORDS, *KEYWORDS) if word not in words]
     wanted = composition(len(keywords) + len(recorded))['_unknown_']
     others = _utterances(strange, voices, max(1 + takes//30, -(-wanted//(len(strange)*len(voices)))), rng)
     others = [others[i] for i in rng.permutation(len(others))[:wanted]]
     clips = np.stack([_place(s, noise, rng) for s in speak(keywords + others, f'speaking {split} words')])
-    n = len(keywords)
-    said, own = [u[0] for u in keywords] + [path.parent.name for path in recorded], [_read_all(recorded, 'recordings')] if recorded else []
-    return compose(np.concatenate([clips[:n], *own]), said, clips[n:], [u[0] for u in others], [to_int16(x) for x in noise], rng, labels_for(words))
+    n, noise = len(keywords), [to_int16(x) for x in noise]
+    own = [_read_all(recorded, 'recordings')] if recorded else []
+    said = [word for word, *_ in keywords] + [path.parent.name for path in recorded]
+    other = [word for word, *_ in others]
+    return compose(np.concatenate([clips[:n], *own]), said, clips[n:], other, noise, rng, labels_for(words))
 
 # %% ../nbs/library/data.ipynb #806e331e
 _TAKES = dict(training=20, validation=10, testing=20) # of each keyword by each voice
 
 def _makers(): # the code that the clips come from: where it changes, the cache is of no use
-    return ''.join(map(inspect.getsource, (speech, synthetic_noise, _noise_parts, _place, _utterances, _synthesize, compose)))
+    makers = (speech, synthetic_noise, _noise_parts, _place, _utterances, _synthesize, compose)
+    return ''.join(map(inspect.getsource, makers))
 
 def _cache_path(split, takes, words, recorded):
-    other = () if words == KEYWORDS else (words, [(path.parent.name, path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in recorded])
-    key = hashlib.sha256(repr((_makers(), split, takes, synthetic_voices()[split], OTHER_WORDS, *other)).encode()).hexdigest()[:12]
+    own = [(path.parent.name, path.name, _sha256(path)) for path in recorded]
+    made_of = (_makers(), split, takes, synthetic_voices()[split], OTHER_WORDS, words, own)
+    key = hashlib.sha256(repr(made_of).encode()).hexdigest()[:12]
     return data_dir()/f'cache/synthetic-{split}-{key}.npz'
 
 def _cached_part(split, takes, words, recorded): # spoken once, then read from data/cache
     path = _cache_path(split, takes, words, recorded)
     if path.is_file():
         try:
-            with np.load(path, allow_pickle=False) as saved: return Part(saved['clips'], saved['labels'], saved['words'].tolist())
+            with np.load(path, allow_pickle=False) as saved:
+                return Part(saved['clips'], saved['labels'], saved['words'].tolist())
         except Exception: path.unlink() # damaged: speak again
     part = _synthesize(split, takes, words, recorded)
-    with atomic_path(path) as temporary: np.savez(temporary, clips=part.clips, labels=part.labels, words=np.array(part.words))
+    with atomic_path(path) as temporary:
+        np.savez(temporary, clips=part.clips, labels=part.labels, words=np.array(part.words))
     return part
 
 def synthetic_speech(words=KEYWORDS, # anything that can be spoken
@@ -263,7 +290,8 @@ def synthetic_speech(words=KEYWORDS, # anything that can be spoken
     words, labels = tuple(words), labels_for(words)
     paths = [path for word in words for path in recordings(word)] if words != KEYWORDS else []
     recorded = {split: [path for path in paths if split_of(path.name) == split] for split in SPLITS}
-    with ThreadPoolExecutor(3) as pool: parts = dict(zip(SPLITS, pool.map(lambda split: _cached_part(split, takes[split], words, recorded[split]), SPLITS)))
+    def part(split): return _cached_part(split, takes[split], words, recorded[split])
+    with ThreadPoolExecutor(3) as pool: parts = dict(zip(SPLITS, pool.map(part, SPLITS)))
     name = 'synthetic speech (espeak-ng)' + (f' and {len(paths)} recordings' if paths else '')
     return Data(name, **parts, labels=labels, noise=[to_int16(x) for x in _noise_parts(synthetic_noise())['training']])
 
@@ -296,8 +324,9 @@ def augment(part:Part,
         shifts[i] = rng.integers(-limit, limit + 1)
         if rng.random() < noise_share: starts[i], volumes[i] = _draw_noise(begins, rng), rng.uniform(0, noise_volume)
     def compute(first, end):
-        lib.kws_host_augment(as_pointer(clips[first:end]), end - first, CLIP_SAMPLES, as_pointer(shifts[first:end]), as_pointer(joined),
-                             as_pointer(starts[first:end]), as_pointer(volumes[first:end]), as_pointer(out[first:end]))
+        arrays = (clips, shifts, starts, volumes, out)
+        clip, shift, begin, volume, to = (as_pointer(array[first:end]) for array in arrays)
+        lib.kws_host_augment(clip, end - first, CLIP_SAMPLES, shift, as_pointer(joined), begin, volume, to)
     share_out(compute, n, threads)
     out[silent] = noise_crops(noise, int(silent.sum()), rng, threads)
     return out
@@ -319,16 +348,20 @@ def fetch(url, path,       # where from, where to
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             if answer.status != 206: have = 0
             total = have + int(answer.headers.get('Content-Length', 0))
-            with part.open('ab' if have else 'wb') as out, progress_bar(about=path.name, total=total, initial=have, unit='B', unit_scale=True) as bar:
+            bar = progress_bar(about=path.name, total=total, initial=have, unit='B', unit_scale=True)
+            with part.open('ab' if have else 'wb') as out, bar:
                 while chunk := answer.read(1 << 18): bar.update(out.write(chunk))
         if part.stat().st_size < total: raise ConnectionError(f'only {part.stat().st_size:,} of {total:,} bytes came')
     except urllib.error.HTTPError as error:
         if error.code != 416: raise KwsError(f'{url}: {error}. Try again later') from None
     except OSError as error:
-        raise KwsError(f'{url} could not be fetched: {getattr(error, "reason", error)}. Check the network and run the command again; it goes on where it stopped') from None
+        why = getattr(error, 'reason', error)
+        raise KwsError(f'{url} could not be fetched: {why}. Check the network and run the command again; '
+                       'it goes on where it stopped') from None
     if sha256 and _sha256(part) != sha256:
         part.unlink()
-        raise KwsError(f'{path.name} was damaged on the way (its SHA-256 is wrong) and has been removed. Run the command again')
+        raise KwsError(f'{path.name} was damaged on the way (its SHA-256 is wrong) and has been removed. '
+                       'Run the command again')
     os.replace(part, path)
     return path
 
@@ -336,7 +369,7 @@ def fetch(url, path,       # where from, where to
 def unpack_archive(path,  # tar file
                    folder # to make
                   )->Path:
-    "Unpack an archive of files and folders, all of it or nothing; a member that is a link or lies elsewhere is refused."
+    "Unpack an archive of files and folders, whole or not at all; a link, or a member elsewhere, is refused."
     path = Path(path)
     try:
         with atomic_path(folder) as temporary, tarfile.open(path) as archive:
@@ -363,10 +396,13 @@ def download_speech_commands(folder=None # default `data/speech_commands`
     root = folder.parent/'download'
     archive, unpacked = root/url.rsplit('/', 1)[1], root/speechcommands.URL
     if not archive.is_file(): fetch(url, archive, sha256)
-    elif _sha256(archive) != sha256: raise KwsError(f'{archive} is not the archive that it should be (its SHA-256 is wrong). Remove it and run the command again')
+    elif _sha256(archive) != sha256:
+        raise KwsError(f'{archive} is not the archive that it should be (its SHA-256 is wrong). '
+                       'Remove it and run the command again')
     shutil.rmtree(unpacked, ignore_errors=True)
     unpack_archive(archive, unpacked)
-    if not len(speechcommands.SPEECHCOMMANDS(root, url=url, folder_in_archive='')): raise KwsError(f'{archive} holds no clips')
+    clips = speechcommands.SPEECHCOMMANDS(root, url=url, folder_in_archive='')
+    if not len(clips): raise KwsError(f'{archive} holds no clips. Remove it and run the command again')
     os.replace(unpacked, folder)
     shutil.rmtree(root)
     return folder

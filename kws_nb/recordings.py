@@ -51,7 +51,9 @@ def recordings_dir(root=None # default: `recordings` in `data_dir()`
 def _check_name(name, what, pattern):
     name = name.strip().lower() if isinstance(name, str) else ''
     if not name: raise KwsError(f'The {what} is empty. Type one, for example {"yes" if what == "label" else "me"}')
-    if not re.fullmatch(pattern, name, re.ASCII): raise KwsError(f'The {what} {name!r} can\'t be part of a file name here: use a-z, 0-9 and -{" and _" if what == "label" else ""}, 40 at most')
+    if not re.fullmatch(pattern, name, re.ASCII):
+        also = ' and _' if what == 'label' else ''
+        raise KwsError(f'The {what} {name!r} can\'t be part of a file name here: use a-z, 0-9 and -{also}, 40 at most')
     return name
 
 def check_label(label)->str: # lower case, as in Speech Commands
@@ -102,7 +104,8 @@ def recording_path(path,     # of `recordings`, or `<label>/<file>`
     "Where a recording is; what is no recording, or lies elsewhere, is refused."
     folder = recordings_dir(root).resolve()
     found = (folder/path).resolve()
-    if found.parent.parent != folder or not _number(found): raise KwsError(f'{path} is none of the recordings, and was left alone')
+    if found.parent.parent != folder or not _number(found):
+        raise KwsError(f'{path} is none of the recordings, and was left alone')
     if not found.is_file(): raise KwsError(f'{path} is not there any more')
     return found
 
