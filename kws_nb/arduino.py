@@ -7,10 +7,10 @@ __all__ = ['ARENA_STEP', 'ARENA_SPARE', 'ARENA_LIMIT', 'TFLM_OPERATORS', 'tflm_a
            'write_arduino_library']
 
 # %% ../nbs/library/arduino.ipynb #a2d00005
-import os, shutil, tempfile, zipfile
-from contextlib import contextmanager
+import shutil, tempfile, zipfile
 from pathlib import Path
 from .core import *
+from .host import silenced
 from .board import reference_model
 from .codegen import core_sources
 from .convert import model_array
@@ -18,15 +18,6 @@ from .graph import read_tflite
 
 # %% ../nbs/library/arduino.ipynb #a2d00007
 ARENA_STEP, ARENA_SPARE, ARENA_LIMIT = 16, 1024, 192 << 10 # bytes
-
-@contextmanager
-def _silent_stderr(): # the interpreter's C++ says what it lacks at each attempt
-    saved = os.dup(2)
-    with open(os.devnull, 'wb') as nowhere: os.dup2(nowhere.fileno(), 2)
-    try: yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
 
 def tflm_arena_bytes(model # path of a .tflite
                     )->int:
@@ -39,7 +30,7 @@ def tflm_arena_bytes(model # path of a .tflite
     def starts(size):
         try: return bool(runtime.Interpreter.from_bytes(content, arena_size=size))
         except Exception: return False
-    with _silent_stderr():
+    with silenced('stderr'): # its C++ says at each attempt what it lacks
         if not starts(high):
             lacks = 'an operator that TensorFlow Lite Micro lacks'
             raise KwsError(f'{model} needs an arena of more than {high:,} bytes, or {lacks}. Use a smaller model')

@@ -7,11 +7,13 @@ __all__ = ['Buffer', 'Liveness', 'tflite_liveness', 'torch_liveness', 'plot_live
            'TflmArena', 'tflm_arena', 'ModelSize', 'measure_size', 'size_lines']
 
 # %% ../nbs/library/memory.ipynb #72a17737
-import math, os, re, tempfile
+import math, re
 from dataclasses import dataclass
 from pathlib import Path
 from .core import *
+from .host import silenced
 from .graph import *
+from .results import *
 from .size import *
 
 # %% ../nbs/library/memory.ipynb #6856a2fb
@@ -184,18 +186,6 @@ class TflmArena:
     tail: int    # its own structures
     parts: dict  # of the tail -> bytes
 
-def _stderr_of(action): # what C++ writes there
-    with tempfile.TemporaryFile() as file:
-        saved = os.dup(2)
-        try:
-            os.dup2(file.fileno(), 2)
-            action()
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-        file.seek(0)
-        return file.read().decode(errors='replace')
-
 # %% ../nbs/library/memory.ipynb #83eee4b9
 def tflm_arena(model # path or bytes of a .tflite
               )->TflmArena:
@@ -207,10 +197,10 @@ def tflm_arena(model # path or bytes of a .tflite
     content = model if isinstance(model, bytes) else Path(model).read_bytes()
     needed = 4*tflite_liveness(content, share_views=False).peak + 4*len(content) + (1 << 20)
     if needed > MOST_BYTES: raise KwsError(f'The model needs an arena of {needed:,} bytes. Use a smaller one')
-    def report():
+    with silenced('stderr') as lines:
         try: runtime.Interpreter.from_bytes(content, arena_size=needed).print_allocations()
         except RuntimeError: pass # it has said why on stderr
-    said = _stderr_of(report)
+    said = '\n'.join(lines)
     sizes = {name: int(n) for name, n in re.findall(r'Arena allocation (total|head|tail) (\d+) bytes', said)}
     if len(sizes) != 3: raise KwsError(f'TensorFlow Lite Micro does not run the model: {said.strip()[-200:]}')
     parts = re.findall(r"'(.+?)' used (\d+) bytes", said)

@@ -103,9 +103,9 @@ def keras_model(shape, layers):
 
 def to_int8(network, inputs, per_channel=True):
     "The network as a full int8 .tflite, calibrated with the inputs."
-    from kws_nb.convert import _quiet
+    from kws_nb.convert import quiet_tensorflow
 
-    with _quiet():
+    with quiet_tensorflow():
         import tensorflow as tf
 
         converter = tf.lite.TFLiteConverter.from_keras_model(network)

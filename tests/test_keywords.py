@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -11,13 +12,13 @@ import pytest
 from test_data import tree  # noqa: F401, a fixture
 
 from kws_nb import data as kws_data
-from kws_nb import recorder
+from kws_nb import recordings
 from kws_nb.arduino import write_arduino_library
 from kws_nb.board import Board, build_firmware
 from kws_nb.cli import main
 from kws_nb.codegen import core_sources
 from kws_nb.convert import convert, model_labels, read_tflite, run_tflite
-from kws_nb.core import KEYWORDS, LABELS, MOST_KEYWORDS, KwsError, labels_for
+from kws_nb.core import KEYWORDS, LABELS, MOST_KEYWORDS, KwsError, labels_for, models_dir
 from kws_nb.data import LEAST_CLIPS, SPLITS, load_data, read_speech_commands, split_of, synthetic_speech
 from kws_nb.demo import listen
 from kws_nb.features import micro_features
@@ -136,7 +137,7 @@ def test_words_of_the_tree(tree):  # noqa: F811
 
 
 def test_a_word_that_is_nowhere_and_one_with_too_few_clips(tree, monkeypatch, tmp_path):  # noqa: F811
-    monkeypatch.setattr(recorder, "data_dir", lambda: tmp_path / "data")
+    monkeypatch.setattr(recordings, "data_dir", lambda: tmp_path / "data")
     with pytest.raises(KwsError, match='no word "hullo": .* has bird, cat, no, yes; data/recordings has no words'):
         load_data(tree, words=("hullo",))
     for path in [p for p in (tree / "cat").iterdir() if split_of(p.name) == "validation"]:
@@ -148,12 +149,12 @@ def test_a_word_that_is_nowhere_and_one_with_too_few_clips(tree, monkeypatch, tm
 @pytest.fixture
 def recorded(monkeypatch, tmp_path, rng):
     "Records clips of a word by a speaker of each part."
-    monkeypatch.setattr(recorder, "data_dir", lambda: tmp_path / "data")
+    monkeypatch.setattr(recordings, "data_dir", lambda: tmp_path / "data")
 
     def record(word, splits=SPLITS):
         for split in splits:
             for _ in range(LEAST_CLIPS[split]):
-                recorder.save_recording(rng.uniform(-0.5, 0.5, 20_000).astype(np.float32), word, kws_data._speaker_for(split))
+                recordings.save_recording(rng.uniform(-0.5, 0.5, 20_000).astype(np.float32), word, kws_data._speaker_for(split))
 
     return record
 
@@ -204,7 +205,7 @@ def test_the_cache_belongs_to_what_made_it(monkeypatch):
     before = path()
     assert path() == before and before.name.startswith("synthetic-testing-")
     assert kws_data._cache_path("testing", 4, KEYWORDS, []) != before
-    monkeypatch.setattr(kws_data, "_trim", lambda samples: samples)
+    monkeypatch.setattr(kws_data, "_place", lambda samples, noise, rng: samples)
     assert path() != before, "clips that older code made are not read"
 
 
@@ -223,7 +224,7 @@ def test_a_checkpoint_without_labels_has_the_default_ones(tmp_path):
 def test_interrupted_and_resumed(spoken, tmp_path, monkeypatch):
     from kws_nb import train as module
 
-    original, calls = module._run_epoch, []
+    original, calls = module.train_epoch, []
 
     def stop_in_the_second(*args):
         calls.append(1)
@@ -233,7 +234,7 @@ def test_interrupted_and_resumed(spoken, tmp_path, monkeypatch):
 
     settings = replace(BETTER, epochs=3)
     whole, _, _ = train_keywords(WORDS, tmp_path / "whole", settings, data=spoken, progress=False)
-    monkeypatch.setattr(module, "_run_epoch", stop_in_the_second)
+    monkeypatch.setattr(module, "train_epoch", stop_in_the_second)
     with pytest.raises(KeyboardInterrupt):
         train_keywords(WORDS, tmp_path / "two", settings, data=spoken, progress=False)
     with pytest.raises(KwsError, match="interrupted. Go on with --resume"):
@@ -266,6 +267,38 @@ def test_commands(tree, monkeypatch, capsys, tmp_path):  # noqa: F811
                             (("evaluate", out / "metrics.json"), "neither a"), (("evaluate", out / "nothing.tflite"), "no such file")):  # fmt: skip
         code, shown, said = command(monkeypatch, capsys, *arguments)
         assert code == 1 and not shown and said.startswith("Error: ") and says in said, (arguments, said)
+
+
+def test_a_model_that_answers_nan_is_not_evaluated(monkeypatch, capsys, tmp_path):
+    "It printed a table like any other, all clips heard as silence, and ended with 0."
+    from kws_nb import keywords
+
+    checkpoint = tmp_path / "nan.safetensors"
+    model = TinyConv()
+    model.linear.bias.data[1] = float("nan")
+    save_model(checkpoint, model)
+    code, shown, said = command(monkeypatch, capsys, "evaluate", checkpoint)
+    assert code == 1 and not shown and "not finite" in said
+    data = load_data()
+    monkeypatch.setattr(keywords, "run_tflite", lambda path, features: np.full((len(features), len(LABELS)), np.nan, np.float32))
+    with pytest.raises(KwsError, match="answers NaN"):
+        evaluate_file(models_dir() / "tinyconv.tflite", data=data)
+
+
+@pytest.mark.parametrize("about", [dict(labels=5), dict(channels="abc"), dict(channels=-3), dict(channels=10**9), dict(channels=1e9), dict(labels=[["a"]])], ids=str)
+def test_a_checkpoint_that_describes_itself_wrongly(about, monkeypatch, capsys, tmp_path):
+    from safetensors.torch import save_file
+
+    checkpoint = tmp_path / "wrong.safetensors"
+    save_file(TinyConv().state_dict(), checkpoint, metadata=dict(kws_nb=json.dumps(dict(model="TinyConv", channels=8) | about)))
+    code, shown, said = command(monkeypatch, capsys, "evaluate", checkpoint)
+    assert code == 1 and not shown and said.startswith("Error: ") and "Traceback" not in said
+
+
+def test_import_is_light():
+    "Nothing of torch, until something is trained or a checkpoint is read."
+    code = "import sys, kws_nb.keywords, kws_nb.demo, kws_nb.bench; print(sorted({'torch', 'plotly', 'scipy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
 def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys):

@@ -17,7 +17,19 @@ from kws_nb.data import Data, Part
 from kws_nb.features import micro_features
 from kws_nb.models import TinyConv
 from kws_nb.size import count_operations
-from kws_nb.train import BETTER, REPORT, Accuracy, Settings, compare_recipes, draw_unknown, epoch_features, evaluate, fold_standardization, load_model, save_model, train
+from kws_nb.train import (
+    BETTER,
+    REPORT,
+    Settings,
+    compare_recipes,
+    draw_unknown,
+    epoch_features,
+    evaluate,
+    fold_standardization,
+    load_model,
+    save_model,
+    train,
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +61,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(recipe, tiny, tmp_path, mo
 
     settings = replace(recipe, epochs=5, batch_size=16)
     checkpoint, whole = tmp_path / "run.safetensors", train(tiny, settings, progress=False)
-    original, calls = module._run_epoch, []
+    original, calls = module.train_epoch, []
 
     def stop_in_the_fourth(*args):
         calls.append(1)
@@ -57,7 +69,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(recipe, tiny, tmp_path, mo
             raise KeyboardInterrupt
         return original(*args)
 
-    monkeypatch.setattr(module, "_run_epoch", stop_in_the_fourth)
+    monkeypatch.setattr(module, "train_epoch", stop_in_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         train(tiny, settings, checkpoint, progress=False)
     assert checkpoint.is_file() and len(list(tmp_path.iterdir())) == 1
@@ -256,22 +268,22 @@ def test_stored_comparisons_follow_from_their_counts(name):
     assert asdict(replace(BETTER, seed=0)) in result["recipes"].values(), "the recipe has changed since: run the slow cells of 04_training"
 
 
-def test_a_step_keeps_to_its_device():
+def test_an_epoch_keeps_to_its_device():
     "PyTorch's meta device stands for a GPU: whatever stays behind on the CPU is refused there as on a GPU."
     from functools import partial
 
-    from kws_nb.train import _State, _step
+    from kws_nb.train import _Run, train_epoch
 
     device = torch.device("meta")
-    state = _State(BETTER, "", partial(TinyConv, labels=LABELS), 8.7, 8.6, torch.zeros(4), device)
-    x, y = torch.zeros(10, 49, 40, device=device), torch.zeros(10, dtype=torch.int64, device=device)
-    for result in _step(state, x, y, 1e-3):
-        assert result.device == device
-    moments = [value for moments in state.optimizer.state.values() for name, value in moments.items() if name != "step"]
+    run = _Run(BETTER, "", partial(TinyConv, labels=LABELS), 8.7, 8.6, torch.zeros(4), device)
+    x, y = torch.zeros(210, 49, 40, device=device), torch.zeros(210, dtype=torch.int64, device=device)
+    for result in train_epoch(run, x, y):
+        assert result.device == device and result.shape == (3,)
+    moments = [value for moments in run.optimizer.state.values() for name, value in moments.items() if name != "step"]
     assert len(moments) == 2 * 4 and {value.device for value in moments} == {device}
-    state.offset = state.offset.new_zeros(4, device="cpu")
+    run.offset = run.offset.new_zeros(4, device="cpu")
     with pytest.raises(RuntimeError, match="device"):
-        _step(state, x, y, 1e-3)
+        train_epoch(run, x, y)
 
 
 def test_a_device_that_is_not_there(tiny, monkeypatch):
@@ -318,17 +330,48 @@ def test_damaged_or_foreign_model(tmp_path):
             load_model(tmp_path / f"{name}.safetensors")
 
 
+@pytest.mark.parametrize(
+    "about",
+    [
+        *(dict(channels=c) for c in ("abc", -3, 0, 10**9, 1e9, 8.0, True, None, [8], {"n": 8})),
+        *(dict(labels=x) for x in (5, "yes", [], ["yes", "no"], [*LABELS, 7], [*LABELS, ["a"]], {"a": 1}, None, [*LABELS, "another"], [*LABELS[:3], "yes"])),
+    ],
+    ids=str,
+)
+def test_checkpoint_whose_metadata_is_of_the_wrong_type(about, tmp_path):
+    "Each ended in a traceback, and 10**9 channels in a request for 400 GB."
+    from safetensors.torch import save_file
+
+    path = tmp_path / "m.safetensors"
+    about = dict(model="TinyConv", channels=8, labels=LABELS) | about
+    save_file(TinyConv(8).state_dict(), path, metadata=dict(kws_nb=json.dumps(about)))
+    with pytest.raises(KwsError):
+        load_model(path)
+
+
+@pytest.mark.parametrize("text", ["null", "3", '"TinyConv"', "[]", "{}", "[" * 100_000, "{", '{"model": "TinyConv"}'], ids=lambda t: t[:20])
+def test_checkpoint_whose_metadata_is_something_else(text, tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "m.safetensors"
+    save_file(TinyConv(8).state_dict(), path, metadata=dict(kws_nb=text))
+    with pytest.raises(KwsError, match="damaged|holds no TinyConv"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_checkpoint_that_is_not_finite(value, tmp_path):
+    "It was evaluated as if it were a model: every clip was silence, and the exit status was 0."
+    model = TinyConv()
+    torch.nn.init.constant_(model.linear.bias, value)
+    save_model(tmp_path / "m.safetensors", model)
+    with pytest.raises(KwsError, match="linear.bias has numbers that are not finite"):
+        load_model(tmp_path / "m.safetensors")
+
+
 def test_wrong_shape():
     with pytest.raises(KwsError, match=r"\[n, 49, 40\]"):
         TinyConv()(torch.zeros(2, 40, 49))
-
-
-def test_intervals():
-    "Wilson's interval, against the values of its formula."
-    assert Accuracy(9, 10).interval == pytest.approx((0.5958, 0.9821), abs=1e-4)
-    assert Accuracy(0, 10).interval[0] == 0 and Accuracy(10, 10).interval[1] == 1
-    assert Accuracy(1247, 1368).interval == pytest.approx((0.8953, 0.9254), abs=1e-4)
-    assert np.isnan(Accuracy(0, 0).value)
 
 
 def test_parameters_and_operations():

@@ -7,7 +7,16 @@ import pytest
 
 from kws_nb.core import KwsError
 from kws_nb.host import n_cores
-from kws_nb.studies.training_speed import TRAINING_GOALS, feature_functions, loader_functions, plain_loader, speed_table, take_turns, training_bench_lines, training_minutes
+from kws_nb.studies.training_speed import speed_table
+from kws_nb.training_bench import (
+    TRAINING_GOALS,
+    feature_functions,
+    loader_functions,
+    plain_loader,
+    take_turns,
+    training_bench_lines,
+    training_minutes,
+)
 
 
 def ratio(times, n):

@@ -17,7 +17,8 @@ from ..kernels import fast_layers
 from ..convert import read_tflite
 from ..board import reference_model
 from ..protocol_emulated import CLOCK_HZ
-from ..size import Table, image_size
+from ..results import *
+from ..size import image_size
 from ..verify import RawBoard, verification_inputs
 
 # %% ../../nbs/studies/ladder.ipynb #0025de19

@@ -12,6 +12,7 @@ import ipywidgets as w
 from dataclasses import dataclass
 from importlib.resources import files
 from ..core import *
+from ..results import *
 from ..size import *
 
 # %% ../../nbs/widgets/size_explorer.ipynb #39a78183
@@ -29,7 +30,7 @@ def is_fast(kernel, # rows, columns
 def conv_cycles(channels, kernel, stride)->int: # estimated
     "Cycles of the convolution on a Cortex-M4."
     rows, columns = _inside(N_FRAMES, kernel[0], stride[0]), _inside(N_CHANNELS, kernel[1], stride[1])
-    if is_fast(kernel, stride): return round(channels*(92.4*sum(rows) + 205*len(rows)) + 7800 + 231*channels)
+    if is_fast(kernel, stride): return round(channels*(92.7*sum(rows) + 204*len(rows)) + 7800 + 225*channels)
     pixels, groups, padded = len(rows)*len(columns), -(-channels//4), -(-kernel[0]*kernel[1]//4)*4 # 4 filters at once, 4 products each
     copying = sum(78.8 + 9.1*(n//4) + 14*(n % 4 > 0) for n in columns)*sum(rows) # a row of the kernel: whole words, then bytes
     return round(copying + pixels*(70.5 + 35.86*channels) + pixels*groups*(81.55 + 5.8385*padded))
