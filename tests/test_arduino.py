@@ -128,6 +128,7 @@ def run_cortex_m4(program, samples, serial=""):
     return machine.serial_out.decode().splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sketch", SKETCHES)
 def test_sketch_says_the_same_on_both_machines(build, sketch, tmp_path):
     host = run_host(build(sketch, "host"), SOUND, tmp_path)

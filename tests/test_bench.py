@@ -27,6 +27,7 @@ def test_budget(toolchain):
         assert result[key] <= 1.03 * REACHED[key], f"{what}: {result[key]:,} is over the budget of {REACHED[key]:,}"
 
 
+@pytest.mark.slow
 def test_bench_prints_and_writes(capsys):
     result = run_bench()
     assert json.loads((root / "build/bench.json").read_text()) == result

@@ -162,11 +162,13 @@ def fuzzed_units():
 CORPUS = sorted((C_TESTS / "corpus").iterdir())
 
 
+@pytest.mark.slow
 def test_protocol_survives_the_corpus_and_random_changes():
     program = compile_program("replay_protocol", [C_TESTS / "fuzz_protocol.c", *fuzzed_units()])
     assert run_program(program, 40_000, *CORPUS) == f"{len(CORPUS)} files, 40000 changed inputs\n".encode()
 
 
+@pytest.mark.slow
 def test_protocol_survives_a_fuzzer(tmp_path):
     "libFuzzer looks for new paths for 15 s; where there is none, the replay above goes on with more changes."
     units = [C_TESTS / "fuzz_protocol.c", *fuzzed_units()]

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -306,8 +307,6 @@ def test_a_network_is_converted_as_it_answers_not_as_it_trains(clips, tmp_path):
 
 def test_conversion_without_tensorflow_addons(clips, tmp_path):
     "As with TensorFlow 2.21, for which there are none: onnx-tf imports a stand-in, and the file is the same."
-    import sys
-
     code = (
         "import importlib.util, sys\nreal = importlib.util.find_spec\nsys.path_importer_cache\n"
         "class Hide:\n    def find_spec(self, name, path=None, target=None):\n"
@@ -337,3 +336,17 @@ def test_resolver_lines_are_the_operators(converted):
     assert set(re.findall(r"resolver\.Add(\w+)\(\)", header)) == {
         TFLM_OPERATORS[op.name] for op in read_tflite(converted.int8_tflite).operators
     }
+
+
+def test_tensorflow_takes_no_method_for_a_builtin(tmp_path):
+    "It knows builtins by id, and a kernel's `input` lives for one cell: a method at its address was called without `self`."
+    code = (
+        "import builtins\nfrom kws_nb.convert import quiet_tensorflow\n"
+        "class Kernel:\n    def ask(self): pass\n"
+        "kernel, real = Kernel(), builtins.input\nbuiltins.input = kernel.ask\n"
+        "with quiet_tensorflow(): from tensorflow.python.autograph.pyct import inspect_utils\n"
+        "builtins.input = real\nmethods = [kernel.ask for _ in range(10_000)]\n"
+        "print(sum(map(inspect_utils.isbuiltin, methods)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "0", done.stderr[-2000:]

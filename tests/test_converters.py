@@ -18,6 +18,8 @@ from kws_nb.litert import CONVERTERS, LITERT_PACKAGES, convert_checkpoint, conve
 from kws_nb.models import TinyConv
 from kws_nb.train import save_model
 
+pytestmark = pytest.mark.tensorflow
+
 # Called as the real one is: python -c WORKER FOLDER. It checks what it was given, and leaves files that were converted here.
 STAND_IN = """#!{python}
 import os, sys

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import root
 
+pytestmark = pytest.mark.slow
+
 KEYS = set(
     "data n_test accuracy_float accuracy_int8 accuracy_board board_equals_interpreter frontend_instructions_per_frame "
     "inference_instructions inference_ms_estimated flash_bytes ram_bytes".split()

@@ -34,6 +34,7 @@ def difference(a, b):
     return np.abs(a - b).max() / np.abs(a).max()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.data())
 def test_libraries_agree(data):
@@ -144,6 +145,7 @@ SLIDERS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(SLIDERS, st.sampled_from([0, 0.003, 1]))
 def test_settings_to_arrays(s, level):
@@ -184,6 +186,7 @@ def plain(figure):
     return json.loads(figure.to_json())
 
 
+@pytest.mark.slow
 def test_every_slider_extreme(clip):
     "From end to end of every slider: the figure drawn afresh, or a message that says why not, and the last one stays."
     explorer = SpectrogramExplorer({"yes": clip})

@@ -302,6 +302,7 @@ def test_a_checkout_that_cannot_be_written(tmp_path):
 NO_HOME = dict(HOME=None, XDG_CACHE_HOME=None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, environment", [("a,b %41 c&d #e", {}), ("plain", NO_HOME)], ids=["odd name", "no home"])
 def test_a_checkout_in_a_folder_of_any_name_and_without_a_home(tmp_path, reference, name, environment):
     "A comma ended the linker's flag, %41 became A in the port, & and # ended its option, and zig asked for HOME."

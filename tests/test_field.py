@@ -60,6 +60,7 @@ def test_carried_features_are_of_clips_that_something_came_before(small):
     assert 0.2 < fresh < 0.5  # a third come after nothing
 
 
+@pytest.mark.slow
 def test_study_is_repeatable_and_kept(small, tmp_path):
     parts = (small.training, small.validation, small.testing)
     parts = [Part(part.clips[::5], part.labels[::5], part.words[::5]) for part in parts]

@@ -156,6 +156,7 @@ def test_kernels(front_end):
             np.testing.assert_array_equal(answer[255:], [root(int(x)) for x in xs])
 
 
+@pytest.mark.slow
 def test_speech(front_end):
     part = load_data().testing
     for clip in part.clips[:: max(1, len(part) // 40)]:
