@@ -7,37 +7,33 @@ __all__ = ['ARENA_STEP', 'ARENA_SPARE', 'ARENA_LIMIT', 'TFLM_OPERATORS', 'tflm_a
            'write_arduino_library']
 
 # %% ../nbs/library/arduino.ipynb #a2d00005
-import os, shutil, tempfile, zipfile
-from contextlib import contextmanager
+import shutil, tempfile, zipfile
 from pathlib import Path
 from .core import *
+from .host import silenced
 from .board import reference_model
 from .codegen import core_sources
-from .convert import c_array, read_tflite
+from .convert import model_array
+from .graph import read_tflite
 
 # %% ../nbs/library/arduino.ipynb #a2d00007
 ARENA_STEP, ARENA_SPARE, ARENA_LIMIT = 16, 1024, 192 << 10 # bytes
-
-@contextmanager
-def _silent_stderr(): # the interpreter's C++ says what it lacks at each attempt
-    saved = os.dup(2)
-    with open(os.devnull, 'wb') as nowhere: os.dup2(nowhere.fileno(), 2)
-    try: yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
 
 def tflm_arena_bytes(model # path of a .tflite
                     )->int:
     "The arena to reserve for a model: the smallest with which TensorFlow Lite Micro starts here, and some spare room."
     try: from tflite_micro import runtime
-    except ImportError: raise KwsError('The arena is measured with TensorFlow Lite Micro, which is not installed: pip install tflite-micro') from None
+    except ImportError:
+        says = 'The arena is measured with TensorFlow Lite Micro, which is not installed'
+        raise KwsError(f'{says}: pip install tflite-micro') from None
     content, low, high = Path(model).read_bytes(), 0, ARENA_LIMIT
     def starts(size):
         try: return bool(runtime.Interpreter.from_bytes(content, arena_size=size))
         except Exception: return False
-    with _silent_stderr():
-        if not starts(high): raise KwsError(f'{model} needs an arena of more than {high:,} bytes, or an operator that TensorFlow Lite Micro lacks')
+    with silenced('stderr'): # its C++ says at each attempt what it lacks
+        if not starts(high):
+            lacks = 'an operator that TensorFlow Lite Micro lacks'
+            raise KwsError(f'{model} needs an arena of more than {high:,} bytes, or {lacks}. Use a smaller model')
         while high - low > ARENA_STEP:
             middle = (low + high)//2//ARENA_STEP*ARENA_STEP
             low, high = (low, middle) if starts(middle) else (middle, high)
@@ -45,15 +41,17 @@ def tflm_arena_bytes(model # path of a .tflite
 
 # %% ../nbs/library/arduino.ipynb #a2d0000a
 _GENERATED = '// Generated from a model by `kws-nb arduino`.\n'
-TFLM_OPERATORS = dict(CONV_2D='Conv2D', DEPTHWISE_CONV_2D='DepthwiseConv2D', FULLY_CONNECTED='FullyConnected', RESHAPE='Reshape', SOFTMAX='Softmax',
-                      AVERAGE_POOL_2D='AveragePool2D', MAX_POOL_2D='MaxPool2D', MEAN='Mean', PAD='Pad')
+TFLM_OPERATORS = dict(CONV_2D='Conv2D', DEPTHWISE_CONV_2D='DepthwiseConv2D', FULLY_CONNECTED='FullyConnected',
+                      RESHAPE='Reshape', SOFTMAX='Softmax', AVERAGE_POOL_2D='AveragePool2D',
+                      MAX_POOL_2D='MaxPool2D', MEAN='Mean', PAD='Pad')
 
 # %% ../nbs/library/arduino.ipynb #14f4fce9
 def tflm_sources(model # path of a .tflite
                 )->dict: # file name -> text
     "What examples/kws_tflm includes: `g_model.c` and `tflm_model.h`."
     content, names = Path(model).read_bytes(), sorted({op.name for op in read_tflite(model).operators})
-    if unknown := [name for name in names if name not in TFLM_OPERATORS]: raise KwsError(f'No resolver entry is known for {", ".join(unknown)}; there are {", ".join(TFLM_OPERATORS)}')
+    if unknown := [name for name in names if name not in TFLM_OPERATORS]:
+        raise KwsError(f'No resolver entry is known for {", ".join(unknown)}; there are {", ".join(TFLM_OPERATORS)}')
     adds = '\n'.join(f'  if (resolver.Add{TFLM_OPERATORS[name]}() != kTfLiteOk) return kTfLiteError;' for name in names)
     header = f'''{_GENERATED}#ifndef KWS_TFLM_MODEL_H_
 #define KWS_TFLM_MODEL_H_
@@ -74,21 +72,24 @@ inline TfLiteStatus register_operators(KwsOpResolver& resolver) {{
 
 #endif
 '''
-    return {'g_model.c': _GENERATED + c_array(content), 'tflm_model.h': header}
+    return {'g_model.c': _GENERATED + model_array(content), 'tflm_model.h': header}
 
 # %% ../nbs/library/arduino.ipynb #a2d0000d
 def _write_zip(folder, path): # the folder itself is the archive's top
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(folder.rglob('*')):
-            if file.is_file(): archive.writestr(zipfile.ZipInfo(f'{folder.name}/{file.relative_to(folder).as_posix()}'), file.read_bytes(), zipfile.ZIP_DEFLATED)
+            entry = zipfile.ZipInfo(f'{folder.name}/{file.relative_to(folder).as_posix()}')
+            if file.is_file(): archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
 
 def write_arduino_library(folder=None, # default: build/arduino/kws_nb
                           model=None   # int8 .tflite, default `reference_model`
                          )->Path:      # the folder; beside it lies the .zip
     "The C core with a model, and two sketches, as an Arduino library."
     folder, model = Path(folder or build_dir()/'arduino/kws_nb'), Path(model or reference_model())
-    if folder.exists() and not (folder/'library.properties').is_file(): raise KwsError(f'{folder} is there already and is no Arduino library: name another folder')
-    files = {f'src/{name}': text for name, text in core_sources(model).items()} | {f'examples/kws_tflm/{name}': text for name, text in tflm_sources(model).items()}
+    if folder.exists() and not (folder/'library.properties').is_file():
+        raise KwsError(f'{folder} is there already and is no Arduino library: name another folder')
+    files = {f'src/{name}': text for name, text in core_sources(model).items()}
+    files |= {f'examples/kws_tflm/{name}': text for name, text in tflm_sources(model).items()}
     with atomic_path(folder) as temporary:
         shutil.copytree(firmware_dir()/'kws', temporary)
         for name, text in files.items(): (temporary/name).write_text(text)

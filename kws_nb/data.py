@@ -4,19 +4,21 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'LEAST_CLIPS', 'OTHER_WORDS', 'split_of', 'check_lists', 'composition', 'Part', 'Data', 'find_data',
-           'find_clips', 'noise_crops', 'compose', 'read_speech_commands', 'synthetic_voices', 'speak',
-           'synthetic_noise', 'synthetic_speech', 'load_data', 'augment', 'fetch', 'check_archive',
-           'download_speech_commands']
+           'find_clips', 'noise_crops', 'compose', 'read_speech_commands', 'synthetic_noise', 'synthetic_speech',
+           'load_data', 'augment', 'fetch', 'unpack_archive', 'download_speech_commands']
 
 # %% ../nbs/library/data.ipynb #2b47d12f
-import ctypes, hashlib, inspect, io, json, math, os, re, shutil, subprocess, sys, tarfile, threading, urllib.error, urllib.request
+import gzip, hashlib, inspect, math, os, re, shutil, tarfile, urllib.error, urllib.request, zlib
 import numpy as np
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate, count, product
 from pathlib import Path
+from . import speech
 from .core import *
 from .host import *
 from .audio import *
+from .recordings import *
+from .speech import *
 
 # %% ../nbs/library/data.ipynb #534baf15
 SPLITS = ('training', 'validation', 'testing')
@@ -34,9 +36,12 @@ def split_of(name, # `<speaker>_nohash_<n>.wav`, folders before it don't matter
 def check_lists(root # of a Speech Commands tree
                )->int: # names compared, 0 where there are no lists
     "Compare `validation_list.txt` and `testing_list.txt` with the hash: they must agree on every name."
-    names = [(name, part) for part in SPLITS[1:] for file in [Path(root)/f'{part}_list.txt'] if file.is_file() for name in file.read_text().split()]
+    files = {part: Path(root)/f'{part}_list.txt' for part in SPLITS[1:]}
+    names = [(name, part) for part, file in files.items() if file.is_file() for name in file.read_text().split()]
     wrong = [name for name, part in names if split_of(name) != part]
-    if wrong: raise KwsError(f'{root}: the official lists and the file-name hash disagree on {len(wrong)} of {len(names)} names, first {wrong[0]}. Fetch the lists again')
+    if wrong:
+        raise KwsError(f'{root}: the official lists and the file-name hash disagree on {len(wrong)} of {len(names)} '
+                       f'names, first {wrong[0]}. Fetch the lists again')
     return len(names)
 
 # %% ../nbs/library/data.ipynb #75ed1f11
@@ -65,7 +70,9 @@ class Data:
     noise: list         # int16 `[samples]` each, of the training part
     more: Part|None = None # training clips of other words that the composition leaves out
     labels: tuple = LABELS # what `Part.labels` count
-    def __repr__(self): return f'{self.name}: {len(self.training):,} training, {len(self.validation):,} validation, {len(self.testing):,} test clips'
+    def __repr__(self):
+        n = [len(part) for part in (self.training, self.validation, self.testing)]
+        return f'{self.name}: {n[0]:,} training, {n[1]:,} validation, {n[2]:,} test clips'
 
 # %% ../nbs/library/data.ipynb #6560a471
 LEAST_CLIPS = dict(training=10, validation=2, testing=2) # of a keyword other than yes and no
@@ -77,17 +84,19 @@ def _check_count(word, n): # n: split -> clips
     few = [split for split in SPLITS if n[split] < LEAST_CLIPS[split]]
     if not few: return
     have, need = (', '.join(f'{m[split]} {split}' for split in SPLITS) for m in (n, LEAST_CLIPS))
-    raise KwsError(f'"{word}" has {have} clips; the least are {need}. The speaker decides the part: for {few[0]}, let somebody record it under a name such as {_speaker_for(few[0])}')
+    raise KwsError(f'"{word}" has {have} clips; the least are {need}. The speaker decides the part: '
+                   f'for {few[0]}, let somebody record it under a name such as {_speaker_for(few[0])}')
 
 def _with_recordings(found, words, root): # the clips of a tree, and what was recorded of these words
-    from kws_nb.recordings import recordings
     def listed(words): return ', '.join(sorted(set(words))) or 'no words'
     there = listed(word for clips_of in found.values() for word in clips_of)
     for word in words:
         for path in recordings(word): found[split_of(path.name)].setdefault(word, []).append(path)
         n = {split: len(found[split].get(word, ())) for split in SPLITS}
         if not any(n.values()):
-            raise KwsError(f'There is no word "{word}": {root} has {there}; data/recordings has {listed(p.parent.name for p in recordings())}. Choose one of them, or record it with the Recorder of section 2')
+            own = listed(path.parent.name for path in recordings())
+            raise KwsError(f'There is no word "{word}": {root} has {there}; data/recordings has {own}. '
+                           'Choose one of them, or record it with the Recorder of section 2')
         _check_count(word, n)
     return found
 
@@ -99,7 +108,9 @@ def find_data()->Path|None: # `None`: use the synthetic default
     "The Speech Commands tree: `KWS_NB_DATA`, else `data/speech_commands`."
     named = os.environ.get('KWS_NB_DATA')
     if named:
-        if not Path(named).is_dir(): raise KwsError(f'KWS_NB_DATA names {named}, which is no folder. Correct it, or unset it to use synthetic speech')
+        if not Path(named).is_dir():
+            raise KwsError(f'KWS_NB_DATA names {named}, which is no folder. '
+                           'Correct it, or unset it to use synthetic speech')
         return Path(named)
     default = data_dir()/'speech_commands'
     return default if default.is_dir() else None
@@ -114,15 +125,15 @@ def find_clips(root,          # of a Speech Commands tree
             found[split_of(path.name)].setdefault(folder.name, []).append(path)
     if tuple(words) != KEYWORDS: return _with_recordings(found, words, root)
     for split, keyword in product(SPLITS, KEYWORDS):
-        if not found[split].get(keyword): raise KwsError(f'{root} has no {split} clips of "{keyword}". Expected a Speech Commands tree with {root/keyword}/<speaker>_nohash_<n>.wav; fetch one with: kws-nb download')
+        if not found[split].get(keyword):
+            raise KwsError(f'{root} has no {split} clips of "{keyword}". Expected a Speech Commands tree with '
+                           f'{root/keyword}/<speaker>_nohash_<n>.wav; fetch one with: kws-nb download')
     return found
 
 # %% ../nbs/library/data.ipynb #f21520d5
-def _stable_rng(*key): # the same stream for the same key, everywhere
-    return np.random.default_rng(list(hashlib.sha256(repr(key).encode()).digest()))
-
 def _join_noise(noise): # all recordings one after another, and where each begins
-    if not noise or min(map(len, noise)) < CLIP_SAMPLES: raise KwsError('Noise is cut from recordings of at least a second each; give one or more')
+    if not noise or min(map(len, noise)) < CLIP_SAMPLES:
+        raise KwsError('Noise is cut from recordings of at least a second each; give one or more')
     return np.concatenate(noise), [0, *accumulate(map(len, noise))]
 
 def _draw_noise(begins, rng): # where a second of it starts
@@ -139,7 +150,8 @@ def noise_crops(noise,       # list of int16 arrays
     starts, volumes = np.zeros(n, np.int64), np.zeros(n)
     for i in range(n): starts[i], volumes[i] = _draw_noise(begins, rng), rng.random()
     def compute(first, end):
-        lib.kws_host_noise(as_pointer(joined), as_pointer(starts[first:end]), as_pointer(volumes[first:end]), end - first, CLIP_SAMPLES, as_pointer(crops[first:end]))
+        begin, volume, crop = (as_pointer(array[first:end]) for array in (starts, volumes, crops))
+        lib.kws_host_noise(as_pointer(joined), begin, volume, end - first, CLIP_SAMPLES, crop)
     share_out(compute, n, threads)
     return crops
 
@@ -160,16 +172,16 @@ def compose(keyword_clips, keyword_words, # int16 `[n, 16000]`, `[n]`
 _MORE = 4 # other words: kept for training, as a multiple of what the composition takes
 
 def _read_all(paths, about):
-    from kws_nb.recordings import loudest_second # a recording may be longer than a second
-    return np.stack([fit_length(loudest_second(to_int16(read_clip(path)))) for path in progress_bar(paths, about, show=len(paths) >= 200, leave=False)])
+    def second(path): return fit_length(loudest_second(to_int16(read_clip(path)))) # a recording may be longer
+    return np.stack([second(path) for path in progress_bar(paths, about, show=len(paths) >= 200, leave=False)])
 
 def _noise_parts(noise): # the same noise must not be in two splits: first 80 %, next 10 %, last 10 % of each recording
     cuts = [(0, .8), (.8, .9), (.9, 1)]
     return {split: [n[int(a*len(n)):int(b*len(n))] for n in noise] for split, (a, b) in zip(SPLITS, cuts)}
 
 def _and_recordings(found, words): # for the data's name
-    from kws_nb.recordings import recordings_dir
-    n = sum(path.parent.parent == recordings_dir() for word in words for clips_of in found.values() for path in clips_of.get(word, ()))
+    paths = [path for word in words for clips_of in found.values() for path in clips_of.get(word, ())]
+    n = sum(path.parent.parent == recordings_dir() for path in paths)
     return f' and {n} recordings' if n else ''
 
 # %% ../nbs/library/data.ipynb #0114c633
@@ -180,102 +192,36 @@ def read_speech_commands(root,    # the tree
     "Speech Commands with the official split and the report's composition."
     root, words, labels = Path(root), tuple(words), labels_for(words)
     found, _ = find_clips(root, words), check_lists(root)
-    noise = [to_int16(read_clip(path)) for path in sorted((root/_BACKGROUND).glob('*.*')) if path.suffix in ('.wav', '.flac')]
-    noise = [n for n in noise if len(n) >= 10*CLIP_SAMPLES]
-    if not noise: raise KwsError(f'{root/_BACKGROUND} holds no noise recording of at least 10 s; it belongs to the data set')
+    files = [path for path in sorted((root/_BACKGROUND).glob('*.*')) if path.suffix in ('.wav', '.flac')]
+    noise = [n for n in map(to_int16, map(read_clip, files)) if len(n) >= 10*CLIP_SAMPLES]
+    if not noise:
+        raise KwsError(f'{root/_BACKGROUND} holds no noise recording of at least 10 s; it belongs to the data set')
     noise, parts, more = _noise_parts(noise), {}, None
+    def said(paths): return [path.parent.name for path in paths]
     for split, clips_of in found.items():
-        rng = _stable_rng(seed, split)
+        rng = stable_rng(seed, split)
         keywords = [path for word in words for path in clips_of[word]]
         others = [path for word, paths in clips_of.items() if word not in words for path in paths]
         n = composition(len(keywords))['_unknown_']
-        if len(others) < n: raise KwsError(f'{root} has {len(others)} {split} clips of other words; the composition needs {n}')
+        if len(others) < n:
+            raise KwsError(f'{root} has {len(others)} {split} clips of other words; the composition needs {n}')
         others = [others[i] for i in rng.permutation(len(others))]
         others, left = others[:n], others[n:_MORE*n] if split == 'training' else []
-        clips = _read_all(keywords + others, f'{split} clips')
-        parts[split] = compose(clips[:len(keywords)], [p.parent.name for p in keywords], clips[len(keywords):], [p.parent.name for p in others], noise[split], rng, labels)
-        if left: more = Part(_read_all(left, 'more clips'), np.ones(len(left), int), [p.parent.name for p in left])
+        clips, k = _read_all(keywords + others, f'{split} clips'), len(keywords)
+        parts[split] = compose(clips[:k], said(keywords), clips[k:], said(others), noise[split], rng, labels)
+        if left: more = Part(_read_all(left, 'more clips'), np.ones(len(left), int), said(left))
     full = sum(len(found['training'].get(word, ())) for word in KEYWORDS) >= 6358
-    return Data(f'Speech Commands, {"full set" if full else "development subset"}{_and_recordings(found, words)}', **parts, noise=noise['training'], more=more, labels=labels)
+    name = f'Speech Commands, {"full set" if full else "development subset"}{_and_recordings(found, words)}'
+    return Data(name, **parts, noise=noise['training'], more=more, labels=labels)
 
 # %% ../nbs/library/data.ipynb #fef403dd
-OTHER_WORDS = tuple('''backward bed bird cat dog down eight five follow forward four go happy house learn left marvin nine off on
-                       one right seven sheila six stop three tree two up visual wow zero'''.split())
-_ACCENTS = ('en-us', 'en', 'en-gb-scotland', 'en-gb-x-rp', 'en-029', 'en-us-nyc')
-_SPEAKERS = ('f1', 'f2', 'f3', 'f4', 'f5', 'm1', 'm2', 'm3', 'm4', 'm5', 'm6', 'm7', 'm8', 'Alicia', 'Andy', 'Annie', 'Gene', 'Jacky', 'Lee',
-             'Mario', 'Michael', 'Reed', 'Storm', 'adam', 'anika', 'antonio', 'belinda', 'boris', 'caleb', 'david', 'ed', 'edward', 'grandma',
-             'grandpa', 'gustave', 'ian', 'iven', 'john', 'linda', 'max', 'michel', 'miguel', 'norbert', 'pablo', 'paul', 'quincy', 'steph', 'travis')
-
-def synthetic_voices()->dict: # split -> voices such as `en-gb+f3`
-    "48 voices, each in one split only: 32, 8 and 8."
-    voices = [f'{_ACCENTS[i % len(_ACCENTS)]}+{speaker}' for i, speaker in enumerate(_SPEAKERS)]
-    voices = [voices[i] for i in _stable_rng('voices').permutation(len(voices))]
-    return dict(training=voices[:32], validation=voices[32:40], testing=voices[40:])
-
-# %% ../nbs/library/data.ipynb #ec8db594
-_TICK = '\x06' # one for each word spoken, on stderr
-
-def _espeak(utterances): # runs in a process of its own; (word, voice, words a minute, pitch 0..100) -> int16 at 22,050 Hz
-    import espeakng_loader
-    espeak = ctypes.CDLL(espeakng_loader.get_library_path())
-    rate = espeak.espeak_Initialize(1, 0, espeakng_loader.get_data_path().encode(), 0)
-    heard, spoken = [], []
-    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-    def listen(samples, n, events):
-        if samples and n > 0: heard.append(np.ctypeslib.as_array(samples, (n,)).copy())
-        return 0
-    espeak.espeak_SetSynthCallback(listen)
-    espeak.espeak_ng_SetRandSeed(ctypes.c_long(1)) # it would be the time of day
-    for word, voice, words_a_minute, pitch in utterances:
-        if espeak.espeak_SetVoiceByName(voice.encode()): raise KwsError(f'espeak-ng has no voice {voice}')
-        espeak.espeak_SetParameter(1, words_a_minute, 0)
-        espeak.espeak_SetParameter(3, pitch, 0)
-        text = word.replace('_', ' ').encode() + b'\0'
-        espeak.espeak_Synth(text, len(text), 0, 1, 0, 1, None, None)
-        espeak.espeak_Synchronize()
-        spoken.append(np.concatenate(heard) if heard else np.zeros(1, np.int16))
-        heard.clear()
-        print(_TICK, end='', file=sys.stderr, flush=True)
-    return rate, spoken
-
-# %% ../nbs/library/data.ipynb #1b6021a3
-def _speaker_process(): # stdin: JSON; stdout: npz
-    rate, spoken = _espeak(json.load(sys.stdin))
-    buffer = io.BytesIO()
-    np.savez(buffer, rate=rate, **{f'{i:06}': s for i, s in enumerate(spoken)})
-    sys.stdout.buffer.write(buffer.getvalue())
-
-# %% ../nbs/library/data.ipynb #4e5870e9
-def speak(utterances,     # (word, voice, words a minute 80..450, pitch 0..99) each
-          about=None      # label of the progress bar; `None`: none
-         )->list:         # float32 `[n]` at 16 kHz, -1..1, silence trimmed
-    "Synthetic speech by espeak-ng: the same list gives the same samples."
-    utterances = list(utterances)
-    with subprocess.Popen([sys.executable, '-c', 'from kws_nb.data import _speaker_process; _speaker_process()'], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process, io.BytesIO() as errors:
-        def watch():
-            with progress_bar(about=about, show=about is not None, total=len(utterances), leave=False) as bar:
-                while chunk := process.stderr.read1(64):
-                    bar.update(chunk.count(_TICK.encode()))
-                    errors.write(chunk.replace(_TICK.encode(), b''))
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        process.stdin.write(json.dumps(utterances).encode())
-        process.stdin.close()
-        answer = process.stdout.read()
-        watcher.join()
-        if process.wait(): raise KwsError(f'espeak-ng could not speak: {errors.getvalue().decode(errors="replace").strip().splitlines()[-1:]}')
-    with np.load(io.BytesIO(answer), allow_pickle=False) as spoken:
-        return [_trim(resample(spoken[f'{i:06}'].astype(np.float32)/32768, int(spoken['rate']))) for i in range(len(utterances))]
-
-def _trim(samples, threshold=.01):
-    loud = np.flatnonzero(np.abs(samples) > threshold)
-    return samples[loud[0]:loud[-1] + 1] if len(loud) else samples
+OTHER_WORDS = tuple('''backward bed bird cat dog down eight five follow forward four go happy house learn left marvin
+                       nine off on one right seven sheila six stop three tree two up visual wow zero'''.split())
 
 # %% ../nbs/library/data.ipynb #10bb106d
 def synthetic_noise(seconds=40)->list: # float32 `[n]` each
     "White, pink and brown noise, and a hum with its harmonics."
-    rng, n = _stable_rng('noise'), seconds*SAMPLE_RATE
+    rng, n = stable_rng('noise'), seconds*SAMPLE_RATE
     frequency = np.maximum(np.fft.rfftfreq(n, 1/SAMPLE_RATE), 20)
     colored = [np.fft.irfft(np.fft.rfft(rng.standard_normal(n))*frequency**-slope, n) for slope in (0, .5, 1)]
     t = np.arange(n)/SAMPLE_RATE
@@ -293,39 +239,47 @@ def _place(samples, noise, rng): # one second: where, how loud, how noisy
 
 # %% ../nbs/library/data.ipynb #14d920b2
 def _utterances(words, voices, n_each, rng): # every voice says every word n_each times, at rates and pitches of its own
-    return [(word, voice, int(rng.integers(110, 240)), int(rng.integers(15, 85))) for voice, word, _ in product(voices, words, range(n_each))]
+    each = product(voices, words, range(n_each))
+    return [(word, voice, int(rng.integers(110, 240)), int(rng.integers(15, 85))) for voice, word, _ in each]
 
 def _synthesize(split, takes, words, recorded): # recorded: paths
-    rng, voices = _stable_rng('synthetic', split), synthetic_voices()[split]
+    rng, voices = stable_rng('synthetic', split), synthetic_voices()[split]
     noise = _noise_parts(synthetic_noise())[split]
-    keywords, strange = _utterances(words, voices, takes, rng), [word for word in (*OTHER_WORDS, *KEYWORDS) if word not in words]
+    keywords = _utterances(words, voices, takes, rng)
+    strange = [word for word in (*OTHER_WORDS, *KEYWORDS) if word not in words]
     wanted = composition(len(keywords) + len(recorded))['_unknown_']
     others = _utterances(strange, voices, max(1 + takes//30, -(-wanted//(len(strange)*len(voices)))), rng)
     others = [others[i] for i in rng.permutation(len(others))[:wanted]]
     clips = np.stack([_place(s, noise, rng) for s in speak(keywords + others, f'speaking {split} words')])
-    n = len(keywords)
-    said, own = [u[0] for u in keywords] + [path.parent.name for path in recorded], [_read_all(recorded, 'recordings')] if recorded else []
-    return compose(np.concatenate([clips[:n], *own]), said, clips[n:], [u[0] for u in others], [to_int16(x) for x in noise], rng, labels_for(words))
+    n, noise = len(keywords), [to_int16(x) for x in noise]
+    own = [_read_all(recorded, 'recordings')] if recorded else []
+    said = [word for word, *_ in keywords] + [path.parent.name for path in recorded]
+    other = [word for word, *_ in others]
+    return compose(np.concatenate([clips[:n], *own]), said, clips[n:], other, noise, rng, labels_for(words))
 
 # %% ../nbs/library/data.ipynb #806e331e
 _TAKES = dict(training=20, validation=10, testing=20) # of each keyword by each voice
 
 def _makers(): # the code that the clips come from: where it changes, the cache is of no use
-    return ''.join(map(inspect.getsource, (_espeak, _trim, synthetic_noise, _noise_parts, _place, _utterances, _synthesize, compose)))
+    makers = (speech, synthetic_noise, _noise_parts, _place, _utterances, _synthesize, compose)
+    return ''.join(map(inspect.getsource, makers))
 
 def _cache_path(split, takes, words, recorded):
-    other = () if words == KEYWORDS else (words, [(path.parent.name, path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in recorded])
-    key = hashlib.sha256(repr((_makers(), split, takes, synthetic_voices()[split], OTHER_WORDS, *other)).encode()).hexdigest()[:12]
+    own = [(path.parent.name, path.name, _sha256(path)) for path in recorded]
+    made_of = (_makers(), split, takes, synthetic_voices()[split], OTHER_WORDS, words, own)
+    key = hashlib.sha256(repr(made_of).encode()).hexdigest()[:12]
     return data_dir()/f'cache/synthetic-{split}-{key}.npz'
 
 def _cached_part(split, takes, words, recorded): # spoken once, then read from data/cache
     path = _cache_path(split, takes, words, recorded)
     if path.is_file():
         try:
-            with np.load(path, allow_pickle=False) as saved: return Part(saved['clips'], saved['labels'], saved['words'].tolist())
+            with np.load(path, allow_pickle=False) as saved:
+                return Part(saved['clips'], saved['labels'], saved['words'].tolist())
         except Exception: path.unlink() # damaged: speak again
     part = _synthesize(split, takes, words, recorded)
-    with atomic_path(path) as temporary: np.savez(temporary, clips=part.clips, labels=part.labels, words=np.array(part.words))
+    with atomic_path(path) as temporary:
+        np.savez(temporary, clips=part.clips, labels=part.labels, words=np.array(part.words))
     return part
 
 def synthetic_speech(words=KEYWORDS, # anything that can be spoken
@@ -333,11 +287,11 @@ def synthetic_speech(words=KEYWORDS, # anything that can be spoken
                     )->Data:
     "The embedded default: spoken by espeak-ng at the first call (half a minute), then read from the cache."
     from concurrent.futures import ThreadPoolExecutor
-    from kws_nb.recordings import recordings
     words, labels = tuple(words), labels_for(words)
     paths = [path for word in words for path in recordings(word)] if words != KEYWORDS else []
     recorded = {split: [path for path in paths if split_of(path.name) == split] for split in SPLITS}
-    with ThreadPoolExecutor(3) as pool: parts = dict(zip(SPLITS, pool.map(lambda split: _cached_part(split, takes[split], words, recorded[split]), SPLITS)))
+    def part(split): return _cached_part(split, takes[split], words, recorded[split])
+    with ThreadPoolExecutor(3) as pool: parts = dict(zip(SPLITS, pool.map(part, SPLITS)))
     name = 'synthetic speech (espeak-ng)' + (f' and {len(paths)} recordings' if paths else '')
     return Data(name, **parts, labels=labels, noise=[to_int16(x) for x in _noise_parts(synthetic_noise())['training']])
 
@@ -370,13 +324,17 @@ def augment(part:Part,
         shifts[i] = rng.integers(-limit, limit + 1)
         if rng.random() < noise_share: starts[i], volumes[i] = _draw_noise(begins, rng), rng.uniform(0, noise_volume)
     def compute(first, end):
-        lib.kws_host_augment(as_pointer(clips[first:end]), end - first, CLIP_SAMPLES, as_pointer(shifts[first:end]), as_pointer(joined),
-                             as_pointer(starts[first:end]), as_pointer(volumes[first:end]), as_pointer(out[first:end]))
+        arrays = (clips, shifts, starts, volumes, out)
+        clip, shift, begin, volume, to = (as_pointer(array[first:end]) for array in arrays)
+        lib.kws_host_augment(clip, end - first, CLIP_SAMPLES, shift, as_pointer(joined), begin, volume, to)
     share_out(compute, n, threads)
     out[silent] = noise_crops(noise, int(silent.sum()), rng, threads)
     return out
 
 # %% ../nbs/library/data.ipynb #986019a6
+def _sha256(path):
+    with path.open('rb') as file: return hashlib.file_digest(file, 'sha256').hexdigest()
+
 def fetch(url, path,       # where from, where to
           sha256=None,     # checked where given
           timeout=30       # s without a byte
@@ -390,36 +348,45 @@ def fetch(url, path,       # where from, where to
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             if answer.status != 206: have = 0
             total = have + int(answer.headers.get('Content-Length', 0))
-            with part.open('ab' if have else 'wb') as out, progress_bar(about=path.name, total=total, initial=have, unit='B', unit_scale=True) as bar:
+            bar = progress_bar(about=path.name, total=total, initial=have, unit='B', unit_scale=True)
+            with part.open('ab' if have else 'wb') as out, bar:
                 while chunk := answer.read(1 << 18): bar.update(out.write(chunk))
         if part.stat().st_size < total: raise ConnectionError(f'only {part.stat().st_size:,} of {total:,} bytes came')
     except urllib.error.HTTPError as error:
         if error.code != 416: raise KwsError(f'{url}: {error}. Try again later') from None
     except OSError as error:
-        raise KwsError(f'{url} could not be fetched: {getattr(error, "reason", error)}. Check the network and run the command again; it goes on where it stopped') from None
-    if sha256:
-        digest = hashlib.sha256()
-        with part.open('rb') as file:
-            while chunk := file.read(1 << 20): digest.update(chunk)
-        if digest.hexdigest() != sha256:
-            part.unlink()
-            raise KwsError(f'{path.name} was damaged on the way (its SHA-256 is wrong) and has been removed. Run the command again')
+        why = getattr(error, 'reason', error)
+        raise KwsError(f'{url} could not be fetched: {why}. Check the network and run the command again; '
+                       'it goes on where it stopped') from None
+    if sha256 and _sha256(part) != sha256:
+        part.unlink()
+        raise KwsError(f'{path.name} was damaged on the way (its SHA-256 is wrong) and has been removed. '
+                       'Run the command again')
     os.replace(part, path)
     return path
 
 # %% ../nbs/library/data.ipynb #08a8afb1
-def check_archive(path): # tar file
-    "Refuse an archive with a member that would be written outside its folder."
+def unpack_archive(path,  # tar file
+                   folder # to make
+                  )->Path:
+    "Unpack an archive of files and folders, whole or not at all; a link, or a member elsewhere, is refused."
+    path = Path(path)
     try:
-        with tarfile.open(path) as archive:
-            for member in archive: tarfile.data_filter(member, '/archive')
+        with atomic_path(folder) as temporary, tarfile.open(path) as archive:
+            for member in progress_bar(archive, f'unpacking {path.name}', leave=False, unit=' files'):
+                if member.name.startswith('/'): raise KwsError(f'{path}: refused, {member.name!r} is an absolute name')
+                if not (member.isreg() or member.isdir()):
+                    raise KwsError(f'{path}: refused, {member.name!r} is neither a file nor a folder')
+                archive.extract(member, temporary, filter='data')
     except tarfile.FilterError as error: raise KwsError(f'{path}: refused, {error}') from None
-    except (tarfile.TarError, EOFError, OSError) as error: raise KwsError(f'{path}: not a whole tar archive ({error}). Remove it and run the command again') from None
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise KwsError(f'{path}: not a whole tar archive ({error}). Remove it and run the command again') from None
+    return Path(folder)
 
 # %% ../nbs/library/data.ipynb #a1b292c5
 def download_speech_commands(folder=None # default `data/speech_commands`
                             )->Path:
-    "The full Speech Commands v0.02, through `torchaudio.datasets.SPEECHCOMMANDS`."
+    "The full Speech Commands v0.02, as `torchaudio.datasets.SPEECHCOMMANDS` names and reads it."
     from kws_nb.features import import_torchaudio
     folder = Path(folder or data_dir()/'speech_commands')
     if folder.exists(): return folder
@@ -427,11 +394,15 @@ def download_speech_commands(folder=None # default `data/speech_commands`
     from torchaudio.datasets import speechcommands
     url, sha256 = next((u, s) for u, s in speechcommands._CHECKSUMS.items() if speechcommands.URL in u)
     root = folder.parent/'download'
-    archive = root/url.rsplit('/', 1)[1]
+    archive, unpacked = root/url.rsplit('/', 1)[1], root/speechcommands.URL
     if not archive.is_file(): fetch(url, archive, sha256)
-    check_archive(archive)
-    shutil.rmtree(root/speechcommands.URL, ignore_errors=True) # an unpacking that was interrupted
-    speechcommands.SPEECHCOMMANDS(root, url=url, folder_in_archive='', download=True)
-    os.replace(root/speechcommands.URL, folder)
+    elif _sha256(archive) != sha256:
+        raise KwsError(f'{archive} is not the archive that it should be (its SHA-256 is wrong). '
+                       'Remove it and run the command again')
+    shutil.rmtree(unpacked, ignore_errors=True)
+    unpack_archive(archive, unpacked)
+    clips = speechcommands.SPEECHCOMMANDS(root, url=url, folder_in_archive='')
+    if not len(clips): raise KwsError(f'{archive} holds no clips. Remove it and run the command again')
+    os.replace(unpacked, folder)
     shutil.rmtree(root)
     return folder

@@ -10,11 +10,11 @@ __all__ = ['BLOCK_SECONDS', 'Latency', 'latency_table', 'time_calls', 'torch_eng
 # %% ../nbs/library/latency.ipynb #218ff4b3
 import json, math, os, re, subprocess, sys, time
 import numpy as np
-from contextlib import contextmanager
 from dataclasses import dataclass
 from .core import *
 from .host import *
-from .size import Table, count_operations
+from .results import *
+from .size import count_operations
 
 # %% ../nbs/library/latency.ipynb #e1a92226
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Latency:
     def __str__(self):
         about = f'{self.name:22} batch {self.batch:3}  threads {self.threads}  '
         if not self.times: return f'{about}not available: {self.reason}'
-        return f'{about}median {1000*self.median:8.4f} ms  IQR {1000*self.iqr:7.4f} ms  ({len(self.times):4} blocks of {self.block:,})'
+        times = f'median {1000*self.median:8.4f} ms  IQR {1000*self.iqr:7.4f} ms'
+        return f'{about}{times}  ({len(self.times):4} blocks of {self.block:,})'
     __repr__ = __str__
 
 # %% ../nbs/library/latency.ipynb #f15b6e10
@@ -53,11 +54,14 @@ def latency_table(rows:list # of `Latency`
                  )->Table:
     "Median, interquartile range and fastest block of each, in ms for one call."
     def ms(seconds): return f'{1000*seconds:.4f}'
-    def cells(row): return (ms(row.median), ms(row.iqr), ms(min(row.times)), f'{len(row.times):,} × {row.block:,}') if row.times else (f'not available: {row.reason}', '', '', '')
-    return Table(('engine', 'batch', 'threads', 'median (ms)', 'IQR (ms)', 'fastest (ms)', 'blocks × calls'), tuple((row.name, row.batch, row.threads, *cells(row)) for row in rows))
+    def cells(row):
+        if not row.times: return f'not available: {row.reason}', '', '', ''
+        return ms(row.median), ms(row.iqr), ms(min(row.times)), f'{len(row.times):,} × {row.block:,}'
+    header = ('engine', 'batch', 'threads', 'median (ms)', 'IQR (ms)', 'fastest (ms)', 'blocks × calls')
+    return Table(header, tuple((row.name, row.batch, row.threads, *cells(row)) for row in rows))
 
 # %% ../nbs/library/latency.ipynb #8ff846e3
-BLOCK_SECONDS = 1e-4 # the shortest block: far above the clock's own cost, far below what another process takes when it cuts in
+BLOCK_SECONDS = 1e-4 # the shortest block: far above the clock's own cost, far below what another process takes
 
 def time_calls(function,             # without arguments
                name='',
@@ -69,7 +73,9 @@ def time_calls(function,             # without arguments
               )->Latency:
     "Time a function."
     from torch.utils.benchmark import Timer
-    if warmup < 0 or seconds <= 0 or threads < 1: raise KwsError(f'warmup={warmup}, seconds={seconds}, threads={threads}: expected 0 or more calls, a time above 0, and a thread')
+    if warmup < 0 or seconds <= 0 or threads < 1:
+        raise KwsError(f'warmup={warmup}, seconds={seconds}, threads={threads}: '
+                       'expected 0 or more calls, a time above 0, and a thread')
     clock = Timer('function()', globals=dict(function=function), num_threads=threads, timer=timer)
     times, total = [], 0.
     with torch_threads(threads):
@@ -110,16 +116,6 @@ def onnx_engine(model, x, threads=1):
     return lambda: session.run(None, dict(features=x))[0]
 
 # %% ../nbs/library/latency.ipynb #e14260d0
-@contextmanager
-def _silence(): # a native library that greets on stderr
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        for fd in (kept, null): os.close(fd)
-
 def litert_engine(content:bytes, # a .tflite
                   x,             # `[n, 49, 40]`: float32, or int8 codes for an int8 model
                   threads=1
@@ -127,7 +123,7 @@ def litert_engine(content:bytes, # a .tflite
     "TFLite (LiteRT) with its fast kernels, all clips in one call."
     from ai_edge_litert.interpreter import Interpreter
     x = np.ascontiguousarray(x)[..., None]
-    with _silence():
+    with silenced('stderr'): # it greets there
         lite = Interpreter(model_content=content, num_threads=threads)
         input_, output = lite.get_input_details()[0]['index'], lite.get_output_details()[0]['index']
         lite.resize_tensor_input(input_, x.shape)
@@ -153,22 +149,16 @@ def core_engine(sources:dict, # of `core_sources`: file name -> text
                 x             # int8 codes
                ):
     "The C core on this machine."
-    from cffi import FFI
     header = sources['kws_model.h']
-    inputs, outputs, words = (int(re.search(pattern, header)[1]) for pattern in (r'INPUT_BYTES (\d+)', r'OUTPUT_BYTES (\d+)', r'words\[.* : (\d+)\]'))
-    if x.dtype != np.int8 or x.size != len(x)*inputs: raise KwsError(f'The model takes int8 codes, {inputs} for a clip; got {x.dtype} {list(x.shape)}. Use `quantize_features`')
-    core, compiler = firmware_dir()/'kws/src', host_compiler()
-    units = [core/name for name in CORE_SOURCES if '_s8' in name]
-    library = build_dir()/f'latency/model-{sources_hash([*core.glob("*.[ch]")], sources, compiler)}.so'
-    if not library.is_file():
-        with atomic_path(library) as temporary:
-            for name, text in sources.items(): (temporary.parent/name).write_text(text)
-            command = [*compiler, '-std=gnu11', '-O3', '-fwrapv', '-fPIC', '-shared', '-I', core, '-I', temporary.parent, '-o', temporary, temporary.parent/'kws_model.c', *units]
-            done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-            if done.returncode: raise KwsError(f'The model does not compile for this machine:\n{done.stderr.strip()}')
-    ffi = FFI()
-    ffi.cdef('void kws_model_invoke(const int8_t* input, int8_t* scores, void* workspace);')
-    lib, x, scores, workspace = ffi.dlopen(str(library)), np.ascontiguousarray(x), np.empty((len(x), outputs), np.int8), ffi.new('uint32_t[]', words)
+    patterns = (r'INPUT_BYTES (\d+)', r'OUTPUT_BYTES (\d+)', r'words\[.* : (\d+)\]')
+    inputs, outputs, words = (int(re.search(pattern, header)[1]) for pattern in patterns)
+    if x.dtype != np.int8 or x.size != len(x)*inputs:
+        raise KwsError(f'The model takes int8 codes, {inputs} for a clip; got {x.dtype} {list(x.shape)}. '
+                       'Use `quantize_features`')
+    units = core_units(*(name for name in CORE_SOURCES if '_s8' in name))
+    declares = ['void kws_model_invoke(const int8_t* input, int8_t* scores, void* workspace);']
+    ffi, lib = load_c('model', units, declares, [firmware_dir()/'kws/src'], sources)
+    x, scores, workspace = np.ascontiguousarray(x), np.empty((len(x), outputs), np.int8), ffi.new('uint32_t[]', words)
     pairs = [(ffi.from_buffer('int8_t[]', clip), ffi.from_buffer('int8_t[]', row)) for clip, row in zip(x, scores)]
     def run():
         for clip, row in pairs: lib.kws_model_invoke(clip, row, workspace)
@@ -193,18 +183,24 @@ def build_engines(builders:dict,  # name -> function that returns an engine
                 engine = build()
                 scores = probabilities(engine()) # torch.compile compiles now
             except (ImportError, OSError, RuntimeError, KwsError) as error:
-                missing[name] = f'{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ""}'
+                said = str(error).strip().splitlines() or ['']
+                missing[name] = f'{type(error).__name__}: {said[0]}'
                 continue
             first = scores if first is None else first
             apart = float(np.abs(scores - first).max())
-            if apart > tolerance: raise KwsError(f'{name} gives other scores than {next(iter(engines))}, up to {apart:.2f} apart: timing it would compare two networks')
+            if apart > tolerance:
+                raise KwsError(f'{name} gives other scores than {next(iter(engines))}, up to {apart:.2f} apart: '
+                               'timing it would compare two networks')
             engines[name] = engine
     return engines, missing
 
 def time_engines(builders:dict, batch=1, threads=1, tolerance=.1, **kwargs)->list: # of `Latency`, as long as `builders`
     "Build, check, time."
     engines, missing = build_engines(builders, threads, tolerance)
-    return [time_calls(engines[name], name, batch, threads, **kwargs) if name in engines else Latency(name, batch, threads, reason=missing[name]) for name in builders]
+    def timed(name):
+        if name in missing: return Latency(name, batch, threads, reason=missing[name])
+        return time_calls(engines[name], name, batch, threads, **kwargs)
+    return [timed(name) for name in builders]
 
 # %% ../nbs/library/latency.ipynb #9ff4c3ac
 def plot_latencies(rows:list, # of `Latency`
@@ -216,10 +212,14 @@ def plot_latencies(rows:list, # of `Latency`
     for batch, threads in dict.fromkeys((row.batch, row.threads) for row in rows):
         shown = [row for row in rows if (row.batch, row.threads) == (batch, threads) and row.times]
         low, middle, high = (1000*np.array([row.quartiles for row in shown])/batch).T
-        figure.add_scatter(x=middle, y=[row.name for row in shown], mode='markers', marker_size=11, name=f'batch {batch}, {threads} thread{"s"*(threads > 1)}',
-                           error_x=dict(array=high - middle, arrayminus=middle - low), customdata=low, hovertemplate='%{y}: %{x:.4f} ms')
+        figure.add_scatter(x=middle, y=[row.name for row in shown], mode='markers', marker_size=11,
+                           name=f'batch {batch}, {threads} thread{"s"*(threads > 1)}',
+                           error_x=dict(array=high - middle, arrayminus=middle - low),
+                           customdata=low, hovertemplate='%{y}: %{x:.4f} ms')
     names = list(dict.fromkeys(row.name for row in rows))
-    return figure.update_layout(title=title, height=110 + 42*len(names), xaxis=dict(type='log', title='ms for one clip (median, quartiles)', dtick=1), yaxis=dict(categoryorder='array', categoryarray=names[::-1]))
+    axes = dict(xaxis=dict(type='log', title='ms for one clip (median, quartiles)', dtick=1),
+                yaxis=dict(categoryorder='array', categoryarray=names[::-1]))
+    return figure.update_layout(title=title, height=110 + 42*len(names), **axes)
 
 # %% ../nbs/library/latency.ipynb #fdb60f5e
 _FIRST_CALL = """
@@ -240,7 +240,7 @@ json.dump(dict(profiler_ms=first, clock_ms=clock, later_ms=call()[0]), sys.stdou
 """
 
 def first_calls(n=5 # fresh processes, one after the other
-               )->list: # of dict: profiler_ms and clock_ms of the first call, later_ms: the profiler's, of the hundredth
+               )->list: # of dict: profiler_ms and clock_ms of the first call, later_ms (profiler) of the hundredth
     "What one cold profiler run says about TinyConv, n times."
     def once():
         done = subprocess.run([sys.executable, '-c', _FIRST_CALL], capture_output=True, text=True)
@@ -255,7 +255,8 @@ def time_cuda(model, # gives logits
              )->Latency:
     "Time a model on the GPU with CUDA events: one for each call."
     import torch
-    if not torch.cuda.is_available(): raise KwsError('No GPU here: nothing measured. Run this where torch.cuda.is_available() is true')
+    if not torch.cuda.is_available():
+        raise KwsError('No GPU here: nothing measured. Run this where torch.cuda.is_available() is true')
     model, x = model.eval().cuda(), torch.as_tensor(x).cuda()
     events = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(repeats)]
     with torch.inference_mode():
@@ -338,7 +339,10 @@ def plot_roofline(layers:dict # Roof -> list of `LayerRate`
     xs, figure = np.geomspace(.05, 400, 200), go.Figure()
     for (roof, rates), color in zip(layers.items(), qualitative.D3):
         figure.add_scatter(x=xs, y=roof.attainable(xs)/1e6, name=roof.name, line_color=color)
-        if rates: figure.add_scatter(x=[rate.intensity for rate in rates], y=[rate.macs_per_s/1e6 for rate in rates], text=[rate.name for rate in rates],
-                                     mode='markers+text', textposition='bottom center', marker=dict(size=12, color=color), showlegend=False)
-    axes = dict(xaxis=dict(type='log', title='MAC for each byte moved', dtick=1), yaxis=dict(type='log', title='million MAC/s', dtick=1))
+        if not rates: continue
+        figure.add_scatter(x=[rate.intensity for rate in rates], y=[rate.macs_per_s/1e6 for rate in rates],
+                           text=[rate.name for rate in rates], textposition='bottom center', showlegend=False,
+                           mode='markers+text', marker=dict(size=12, color=color))
+    axes = dict(xaxis=dict(type='log', title='MAC for each byte moved', dtick=1),
+                yaxis=dict(type='log', title='million MAC/s', dtick=1))
     return figure.update_layout(title='Roofline: TinyConv, layer by layer', height=520, **axes)

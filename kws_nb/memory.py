@@ -7,11 +7,13 @@ __all__ = ['Buffer', 'Liveness', 'tflite_liveness', 'torch_liveness', 'plot_live
            'TflmArena', 'tflm_arena', 'ModelSize', 'measure_size', 'size_lines']
 
 # %% ../nbs/library/memory.ipynb #72a17737
-import math, os, re, tempfile
+import math, re
 from dataclasses import dataclass
 from pathlib import Path
 from .core import *
+from .host import silenced
 from .graph import *
+from .results import *
 from .size import *
 
 # %% ../nbs/library/memory.ipynb #6856a2fb
@@ -58,15 +60,20 @@ def tflite_liveness(source, # path, bytes or Graph
             if share_views and op.name in VIEWS: home[t] = home.get(op.inputs[0], op.inputs[0])
             else: first[t] = i
             last[home.get(t, t)] = i
-    for t in (*graph.inputs, *graph.outputs): last[home.get(t, t)] = max(last.get(home.get(t, t), 0), 0 if t in graph.inputs and t not in graph.outputs else len(graph.operators) - 1)
-    names = {t: 'input' if t in graph.inputs else steps[i] for t, i in first.items()} # a buffer is called after the step that writes it
+    for t in (*graph.inputs, *graph.outputs): # an input lives for one step, an output to the end
+        end = 0 if t in graph.inputs and t not in graph.outputs else len(graph.operators) - 1
+        last[home.get(t, t)] = max(last.get(home.get(t, t), 0), end)
+    # a buffer is called after the step that writes it
+    names = {t: 'input' if t in graph.inputs else steps[i] for t, i in first.items()}
     return Liveness(steps, tuple(Buffer(names[t], t.bytes, first[t], last[t]) for t in first if t.data is None))
 
 # %% ../nbs/library/memory.ipynb #5560d859
-_IN_PLACE = '''relu relu_ hardtanh hardtanh_ sigmoid tanh silu gelu elu leaky_relu hardswish hardsigmoid clamp softplus _softmax _log_softmax constant_pad_nd clone _to_copy
-native_dropout native_batch_norm _native_batch_norm_legit_no_training cudnn_batch_norm native_layer_norm native_group_norm mul_ add_ div_ sub_'''.split()
+_IN_PLACE = '''
+relu relu_ hardtanh hardtanh_ sigmoid tanh silu gelu elu leaky_relu hardswish hardsigmoid clamp softplus _softmax
+_log_softmax constant_pad_nd clone _to_copy native_dropout native_batch_norm _native_batch_norm_legit_no_training
+cudnn_batch_norm native_layer_norm native_group_norm mul_ add_ div_ sub_'''.split()
 
-def _watched_operations(model, shape, batch): # [(name, inputs, outputs)] of (storage, values), and input and output of the model
+def _watched_operations(model, shape, batch): # [(name, inputs, outputs)] of (storage, values); input; output
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
@@ -75,7 +82,8 @@ def _watched_operations(model, shape, batch): # [(name, inputs, outputs)] of (st
     def values(nest):
         tensors = [t for t in tree_leaves(nest) if isinstance(t, torch.Tensor)]
         kept.extend(tensors)
-        return [(t.untyped_storage()._cdata, t.numel()) for t in tensors if t.untyped_storage()._cdata not in weights and t.numel()]
+        places = [(t.untyped_storage()._cdata, t.numel()) for t in tensors]
+        return [(place, n) for place, n in places if place not in weights and n]
     class Log(TorchDispatchMode):
         def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
             result = operation(*args, **(kwargs or {}))
@@ -109,7 +117,8 @@ def torch_liveness(model,             # nn.Module
             buffers.append([f'{len(steps)} {name}', n, len(steps), len(steps)])
         steps.append(f'{len(steps)} {name}')
     for s, _ in outputs: buffers[home[s]][3] = len(steps) - 1
-    return Liveness(tuple(steps), tuple(Buffer(name, n*bytes_per_value, first, last) for name, n, first, last in buffers))
+    sized = tuple(Buffer(name, n*bytes_per_value, first, last) for name, n, first, last in buffers)
+    return Liveness(tuple(steps), sized)
 
 # %% ../nbs/library/memory.ipynb #ba7afe12
 def plot_liveness(*alive, # of Liveness
@@ -122,10 +131,13 @@ def plot_liveness(*alive, # of Liveness
         for buffer in a.buffers:
             steps = [i for i in range(len(a.steps)) if buffer.first <= i <= buffer.last]
             label = f'{buffer.bytes:,}' if buffer.bytes > a.peak/12 else ''
-            figure.add_bar(x=[a.steps[i] for i in steps], y=[buffer.bytes]*len(steps), name=f'{buffer.name}: {buffer.bytes:,} bytes', text=label, hovertemplate='%{fullData.name}<extra></extra>', row=1, col=column)
+            figure.add_bar(x=[a.steps[i] for i in steps], y=[buffer.bytes]*len(steps), text=label,
+                           name=f'{buffer.name}: {buffer.bytes:,} bytes', row=1, col=column,
+                           hovertemplate='%{fullData.name}<extra></extra>')
         figure.add_hline(a.peak, line_dash='dot', row=1, col=column, annotation_text=f'peak {a.peak:,}')
         figure.update_xaxes(categoryorder='array', categoryarray=a.steps, row=1, col=column)
-    return figure.update_layout(barmode='stack', height=360, showlegend=False, yaxis_title='bytes alive', margin=dict(t=40, b=5))
+    figure.update_layout(barmode='stack', height=360, showlegend=False, yaxis_title='bytes alive')
+    return figure.update_layout(margin=dict(t=40, b=5))
 
 # %% ../nbs/library/memory.ipynb #0f8edf95
 def plan_memory(buffers # (bytes, first step, last step) of each
@@ -134,7 +146,8 @@ def plan_memory(buffers # (bytes, first step, last step) of each
     places = {}
     for i in sorted(range(len(buffers)), key=lambda i: -buffers[i][0]):
         size, first, last = buffers[i]
-        taken = sorted((places[j], places[j] + buffers[j][0]) for j in places if buffers[j][1] <= last and first <= buffers[j][2])
+        meanwhile = [j for j in places if buffers[j][1] <= last and first <= buffers[j][2]]
+        taken = sorted((places[j], places[j] + buffers[j][0]) for j in meanwhile)
         place = 0
         for start, end in taken:
             if place + size <= start: break
@@ -155,10 +168,14 @@ def plot_arena(alive:Liveness): # plotly Figure
     figure = go.Figure()
     for b, place, colour in zip(alive.buffers, places, qualitative.Plotly*len(places)):
         left, right, top = b.first - .5, b.last + .5, place + b.bytes
-        figure.add_scatter(x=[left, right, right, left, left], y=[place, place, top, top, place], fill='toself', mode='lines', line_color=colour, name=f'{b.name} ({b.bytes:,})', hoveron='fills')
-        if b.bytes > total/12: figure.add_annotation(x=(left + right)/2, y=(place + top)/2, text=f'{b.name}<br>{b.bytes:,} bytes', showarrow=False)
-    figure.update_xaxes(tickvals=list(range(len(alive.steps))), ticktext=alive.steps, range=[-.6, len(alive.steps) - .4])
-    return figure.update_layout(xaxis_title='step', yaxis_title='address in the arena (bytes)', showlegend=False, height=360, margin=dict(t=10, b=5))
+        figure.add_scatter(x=[left, right, right, left, left], y=[place, place, top, top, place], fill='toself',
+                           mode='lines', line_color=colour, name=f'{b.name} ({b.bytes:,})', hoveron='fills')
+        text, centre = f'{b.name}<br>{b.bytes:,} bytes', dict(x=(left + right)/2, y=(place + top)/2)
+        if b.bytes > total/12: figure.add_annotation(**centre, text=text, showarrow=False)
+    steps = len(alive.steps)
+    figure.update_xaxes(tickvals=list(range(steps)), ticktext=alive.steps, range=[-.6, steps - .4], title='step')
+    figure.update_yaxes(title='address in the arena (bytes)')
+    return figure.update_layout(showlegend=False, height=360, margin=dict(t=10, b=5))
 
 # %% ../nbs/library/memory.ipynb #918a3cb4
 @dataclass(frozen=True)
@@ -169,33 +186,25 @@ class TflmArena:
     tail: int    # its own structures
     parts: dict  # of the tail -> bytes
 
-def _stderr_of(action): # what C++ writes there
-    with tempfile.TemporaryFile() as file:
-        saved = os.dup(2)
-        try:
-            os.dup2(file.fileno(), 2)
-            action()
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-        file.seek(0)
-        return file.read().decode(errors='replace')
-
 # %% ../nbs/library/memory.ipynb #83eee4b9
 def tflm_arena(model # path or bytes of a .tflite
               )->TflmArena:
     "Ask TensorFlow Lite Micro how much of its arena a model takes."
     try: from tflite_micro import runtime
-    except ImportError: raise KwsError('The arena is measured with TensorFlow Lite Micro, which is not installed: pip install tflite-micro') from None
+    except ImportError:
+        says = 'The arena is measured with TensorFlow Lite Micro, which is not installed'
+        raise KwsError(f'{says}: pip install tflite-micro') from None
     content = model if isinstance(model, bytes) else Path(model).read_bytes()
-    needed = tflite_liveness(content, share_views=False)
-    def report():
-        try: runtime.Interpreter.from_bytes(content, arena_size=4*needed.peak + 4*len(content) + (1 << 20)).print_allocations()
+    needed = 4*tflite_liveness(content, share_views=False).peak + 4*len(content) + (1 << 20)
+    if needed > MOST_BYTES: raise KwsError(f'The model needs an arena of {needed:,} bytes. Use a smaller one')
+    with silenced('stderr') as lines:
+        try: runtime.Interpreter.from_bytes(content, arena_size=needed).print_allocations()
         except RuntimeError: pass # it has said why on stderr
-    said = _stderr_of(report)
+    said = '\n'.join(lines)
     sizes = {name: int(n) for name, n in re.findall(r'Arena allocation (total|head|tail) (\d+) bytes', said)}
     if len(sizes) != 3: raise KwsError(f'TensorFlow Lite Micro does not run the model: {said.strip()[-200:]}')
-    return TflmArena(**sizes, parts={name: int(n) for name, n in re.findall(r"'(.+?)' used (\d+) bytes", said) if int(n)})
+    parts = re.findall(r"'(.+?)' used (\d+) bytes", said)
+    return TflmArena(**sizes, parts={name: int(n) for name, n in parts if int(n)})
 
 # %% ../nbs/library/memory.ipynb #dcb6bacd
 @dataclass(frozen=True)
@@ -220,10 +229,12 @@ def measure_size(model,     # path or bytes of a .tflite, or nn.Module
     if isinstance(model, str | Path | bytes):
         graph = read_tflite(model)
         parts = file_parts(model)
-        return ModelSize(name or ('model' if isinstance(model, bytes) else str(model)), count_tflite(graph), sum(parts.values()), parts, tflite_liveness(graph))
-    sizes = [(p.numel(), p.ndim > 1) for p in model.parameters()]
-    parts = {'weights, a byte each': sum(n for n, matrix in sizes if matrix), 'biases, four bytes each': 4*sum(n for n, matrix in sizes if not matrix)}
-    return ModelSize(name or type(model).__name__, count_operations(model, shape), sum(parts.values()), parts, torch_liveness(model, shape, bytes_per_value=1))
+        name = name or ('model' if isinstance(model, bytes) else str(model))
+        return ModelSize(name, count_tflite(graph), sum(parts.values()), parts, tflite_liveness(graph))
+    weights, biases = (sum(p.numel() for p in model.parameters() if (p.ndim > 1) == matrix) for matrix in (True, False))
+    parts = {'weights, a byte each': weights, 'biases, four bytes each': 4*biases}
+    operations, alive = count_operations(model, shape), torch_liveness(model, shape, bytes_per_value=1)
+    return ModelSize(name or type(model).__name__, operations, sum(parts.values()), parts, alive)
 
 # %% ../nbs/library/memory.ipynb #486b37e2
 def size_lines(size:ModelSize, fit:Fit)->list: # of text
@@ -231,6 +242,9 @@ def size_lines(size:ModelSize, fit:Fit)->list: # of text
     o, live = size.operations, size.alive
     steps = Table(('step', 'bytes alive'), tuple(zip(live.steps, live.live)))
     flash = Table(('flash', 'bytes'), (*size.flash_parts.items(), ('sum', size.flash)))
-    lines = [f'{size.name}: {o.parameters:,} parameters, {o.macs:,} MACs, {o.flops:,} FLOPs', '', str(o.table()), '', str(flash), '', str(steps), f'peak {size.ram:,} bytes, at {live.peak_step}', '']
-    if o.uncounted: lines.append(f'not counted, for want of a rule: {", ".join(o.uncounted)}; MACs and FLOPs are at least what is said')
+    lines = [f'{size.name}: {o.parameters:,} parameters, {o.macs:,} MACs, {o.flops:,} FLOPs', '', str(o.table()), '',
+             str(flash), '', str(steps), f'peak {size.ram:,} bytes, at {live.peak_step}', '']
+    if o.uncounted:
+        missing = f'not counted, for want of a rule: {", ".join(o.uncounted)}'
+        lines.append(f'{missing}; MACs and FLOPs are at least what is said')
     return [*lines, f'the model alone on {fit}']

@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['CLOCK_HZ', 'TAKEN_BRANCH_CYCLES', 'DIVISION_CYCLES', 'FLASH_BYTES', 'RAM_START', 'RAM_BYTES', 'WATCHED', 'block_cost',
-           'ends_in_call', 'BoardFault', 'Call', 'Machine', 'Serial', 'serve']
+           'ends_in_call', 'BoardFault', 'Call', 'read_image', 'Machine', 'Serial', 'serve']
 
 # %% ../nbs/library/protocol_emulated.ipynb #8a03923e
-import ctypes, re, threading
+import ctypes, re, signal, sys, threading
 import numpy as np
 import serial
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 from .core import *
 from .host import *
 from .board import *
@@ -27,23 +28,26 @@ DIVISION_CYCLES = 7         # 2 to 12
 _MULTIPLE = ('ldm', 'stm', 'push', 'pop', 'vldm', 'vstm', 'vpush', 'vpop')
 _LONG_MULTIPLY = ('smull', 'umull', 'smlal', 'umlal', 'umaal', 'smlsld')                     # two results
 _MULTIPLY_ADD_FLOAT = ('vmla', 'vmls', 'vnmla', 'vnmls', 'vfma', 'vfms', 'vfnma', 'vfnms')
-_LATE_FLOAT = (*_MULTIPLY_ADD_FLOAT, 'vadd', 'vsub', 'vmul', 'vnmul', 'vcvt', 'vdiv', 'vsqrt') # the next instruction waits for the result
+_LATE_FLOAT = (*_MULTIPLY_ADD_FLOAT, 'vadd', 'vsub', 'vmul', 'vnmul', 'vcvt', 'vdiv', 'vsqrt') # the next one waits
 _NO_RESULT = ('cmp', 'cmn', 'tst', 'teq', 'it', 'nop', 'cb', 'bl', 'bx', 'vcmp')
 
 def _registers(operands): # in a text such as `r0, [r1, r2, lsl #2]`, as capstone writes it: lists have no ranges
     return re.findall(r'\b(?:r\d+|sb|sl|fp|ip|sp|lr|pc|[sd]\d+)\b', operands)
 
 def _own_cycles(name, operands): # an instruction without its neighbours
-    if name.startswith(_MULTIPLE): return 1 + sum(1 + bool(re.fullmatch(r'd\d+', register)) for register in _registers(operands.partition('{')[2]))
+    if name.startswith(_MULTIPLE): # a double is two words
+        return 1 + sum(2 if register[0] == 'd' else 1 for register in _registers(operands.partition('{')[2]))
     if name.startswith(('ldrd', 'strd')): return 3
     if name.startswith(('vldr', 'vstr')): return 3 if operands.startswith('d') else 2
-    if name.startswith('str') and not name.startswith('strex'): return len(_registers(operands.partition('[')[2])) # base; base and index
+    if name.startswith('str') and not name.startswith('strex'): # base; base and index
+        return len(_registers(operands.partition('[')[2]))
     if name.startswith(('ldr', 'strex', 'tbb', 'tbh')): return 2
     if name.startswith(('sdiv', 'udiv')): return DIVISION_CYCLES
     if name.startswith(('vdiv', 'vsqrt')): return 14
     if name.startswith(_MULTIPLY_ADD_FLOAT): return 3
     if name.startswith(('mrs', 'msr')): return 2
-    if name.startswith('vmov') and not all(re.fullmatch(r'[sd]\d+', register) for register in _registers(operands)): return 2 # from or to the core
+    from_or_to_core = not all(re.fullmatch(r'[sd]\d+', register) for register in _registers(operands))
+    if name.startswith('vmov') and from_or_to_core: return 2
     return 1 + TAKEN_BRANCH_CYCLES if name == 'isb' else 1
 
 # %% ../nbs/library/protocol_emulated.ipynb #5b0c1a02
@@ -64,7 +68,7 @@ def block_cost(code:bytes,  # Thumb-2 instructions
               )->tuple:     # instructions, cycles without taken branches
     "Instructions and estimated cycles of straight-line code on a Cortex-M4."
     n = cycles = 0
-    loaded, computed, late = None, set(), set() # by the instruction before; `None`: it was no load that overlaps with the next
+    loaded, computed, late = None, set(), set() # by the instruction before; `None`: no load that overlaps with this one
     for _, _, mnemonic, operands in _disassembler().disasm_lite(code, address):
         name = mnemonic.split('.')[0]
         cost, goes_out_to = _own_cycles(name, operands), _address_registers(name, operands)
@@ -93,7 +97,8 @@ FLASH_BYTES, RAM_START, RAM_BYTES = 1 << 20, 0x2000_0000, 256 << 10
 _SERIAL, _TIMER, _AUDIO, _LIGHT = 0x4000_2000, 0x4000_8000, 0x4001_D000, 0x5000_0000
 _PAINT = b'\xA5'
 _CALL_NODES, _CALL_DEPTH = 8192, 256
-WATCHED = dict(frontend_init='kws_frontend_init', frontend='kws_frontend_process', inference='kws_model_invoke', streaming='kws_model_slide')
+WATCHED = dict(frontend_init='kws_frontend_init', frontend='kws_frontend_process',
+               inference='kws_model_invoke', streaming='kws_model_slide')
 
 class BoardFault(KwsError):
     "The image crashed or hung."
@@ -107,81 +112,129 @@ class Call:
     instructions: int   # its own, callees left out
     cycles: int         # estimated
 
+# %% ../nbs/library/protocol_emulated.ipynb #43d36a75
+def read_image(path)->tuple: # symbols by name, functions (address, bytes, name) by address, segments (address, bytes)
+    "What the emulated board needs of an ELF file; what it cannot run is refused."
+    from elftools.elf.elffile import ELFFile
+    path = Path(path)
+    if not path.is_file(): raise KwsError(f'{path}: no such file. Name a firmware image (ELF)')
+    try:
+        with path.open('rb') as file:
+            elf = ELFFile(file)
+            machine, table = elf['e_machine'], elf.get_section_by_name('.symtab')
+            loaded = [s for s in elf.iter_segments() if s['p_type'] == 'PT_LOAD' and s['p_filesz']]
+            segments = [(s['p_paddr'], s.data()) for s in loaded]
+            symbols = [s for s in table.iter_symbols() if s.name] if table else []
+            functions = [(s['st_value'] & ~1, s['st_size'], s.name) for s in symbols
+                         if s['st_info']['type'] == 'STT_FUNC' and s['st_value'] < FLASH_BYTES]
+    except Exception as error: # whatever elftools makes of such bytes
+        raise KwsError(f'{path} is no firmware image, or damaged ({type(error).__name__}: {error})') from None
+    if machine != 'EM_ARM': raise KwsError(f'{path} is for another processor ({machine}). Build it for a Cortex-M4')
+    if not table: raise KwsError(f'{path} has no symbol table, and calls are counted by it. Link it without -s')
+    vectors, ends = any(start == 0 for start, _ in segments), [start + len(content) for start, content in segments]
+    if not vectors or max(ends) > FLASH_BYTES:
+        raise KwsError(f'{path} does not lie in the flash of the board. Link it with firmware/emulated/link.ld')
+    return {s.name: s['st_value'] for s in symbols}, sorted(functions), segments
+
 # %% ../nbs/library/protocol_emulated.ipynb #5b0e0a02
 class _Hardware: # flash, RAM and devices around Unicorn's processor
     def _load(self):
-        from elftools.elf.elffile import ELFFile
         u = self._unicorn
+        self.symbols, self._functions, segments = read_image(self.elf)
         self.uc = u.Uc(u.UC_ARCH_ARM, u.UC_MODE_THUMB | u.UC_MODE_MCLASS)
         self.uc.ctl_set_cpu_model(self._arm.UC_CPU_ARM_CORTEX_M4)
         self.uc.mem_map(0, FLASH_BYTES, u.UC_PROT_READ | u.UC_PROT_EXEC)
         self.uc.mem_map(RAM_START, RAM_BYTES, u.UC_PROT_READ | u.UC_PROT_WRITE)
         self.uc.mem_map(0xE000_E000, 0x1000) # system control: writes are kept, nothing comes of them
         self.uc.mem_write(RAM_START, _PAINT*RAM_BYTES)
-        with self.elf.open('rb') as file:
-            elf = ELFFile(file)
-            symbols = [s for s in elf.get_section_by_name('.symtab').iter_symbols() if s.name]
-            self.symbols = {s.name: s['st_value'] for s in symbols}
-            self._functions = sorted((s['st_value'] & ~1, s['st_size'], s.name) for s in symbols if s['st_info']['type'] == 'STT_FUNC' and s['st_value'] < FLASH_BYTES)
-            for segment in elf.iter_segments():
-                if segment['p_type'] == 'PT_LOAD' and segment['p_filesz']: self.uc.mem_write(segment['p_paddr'], segment.data())
+        for address, content in segments: self.uc.mem_write(address, content)
 
     def _map_devices(self):
-        def serial_read(offset): return len(self.serial_in) if offset == 0 else self.serial_in.popleft() if offset == 4 and self.serial_in else 0
-        def serial_write(offset, value):
-            if offset == 8: self.serial_out.append(value & 0xFF)
-        def audio_read(offset): return len(self.audio) if offset == 0 else self.audio.popleft() & 0xFFFFFFFF if offset == 4 and self.audio else 0
-        def light_write(offset, value): self.light = bool(value)
-        devices = {_SERIAL: (serial_read, serial_write), _TIMER: (lambda offset: (self.cycles if offset == 4 else self.cycles*1_000_000//CLOCK_HZ) & 0xFFFFFFFF, None),
-                   _AUDIO: (audio_read, None), _LIGHT: (lambda offset: int(self.light), light_write)}
-        def make(read, write):
-            return (lambda uc, offset, size, _: read(offset)), (lambda uc, offset, size, value, _: write and write(offset, value))
-        for address, handlers in devices.items():
-            read, write = make(*handlers)
-            self.uc.mmio_map(address, 0x1000, read, None, write, None)
+        def take(queue): return queue.popleft() & 0xFFFFFFFF if queue else 0
+        def read_queue(queue, offset): return len(queue) if offset == 0 else take(queue) if offset == 4 else 0
+        def read_serial(offset): return read_queue(self.serial_in, offset)
+        def read_audio(offset): return read_queue(self.audio, offset)
+        def read_timer(offset): return (self.cycles if offset == 4 else self.cycles*1_000_000//CLOCK_HZ) & 0xFFFFFFFF
+        def read_light(offset): return int(self.light)
+        def write_light(offset, value): self.light = bool(value)
+        def write_serial(offset, value):
+            if offset != 8: return
+            self.serial_out.append(value & 0xFF)
+            self._written += 1
+        def write_nothing(offset, value): pass
+        devices = {_SERIAL: (read_serial, write_serial), _TIMER: (read_timer, write_nothing),
+                   _AUDIO: (read_audio, write_nothing), _LIGHT: (read_light, write_light)}
+        for address, (read, write) in devices.items(): self._map_device(address, read, write)
 
-# %% ../nbs/library/protocol_emulated.ipynb #5b0e0a04
-class _Counted(_Hardware): # what the hook in kws_count.c counts
+    def _map_device(self, address, read, write): # nothing is raised where C has called: `run` does it later
+        def on_read(uc, offset, size, _):
+            try: return read(offset)
+            except BaseException as error: self._keep(error)
+            return 0
+        def on_write(uc, offset, size, value, _):
+            try: write(offset, value)
+            except BaseException as error: self._keep(error)
+        self.uc.mmio_map(address, 0x1000, on_read, None, on_write, None)
+
+# %% ../nbs/library/protocol_emulated.ipynb #f034e775
+class _CallTree(_Hardware): # who called whom
     def _make_call_tree(self):
         ffi, function_of = self._ffi, np.zeros(FLASH_BYTES//2, np.uint16)
-        for i, (start, size, _) in enumerate(self._functions): function_of[start//2:(start + max(size, 2) + 1)//2] = i + 1
-        self._nodes, self._frames, self._function_of = ffi.new('kws_call_node[]', _CALL_NODES), ffi.new('kws_call_frame[]', _CALL_DEPTH), function_of
+        for i, (start, size, _) in enumerate(self._functions, 1):
+            function_of[start//2:(start + max(size, 2) + 1)//2] = i
+        self._nodes, self._frames = ffi.new('kws_call_node[]', _CALL_NODES), ffi.new('kws_call_frame[]', _CALL_DEPTH)
+        self._function_of, pointer = function_of, ffi.cast('uint16_t *', ffi.from_buffer(function_of))
         self._nodes[0].function = function_of[self.symbols.get('reset_handler', 0)//2]
-        return ffi.new('kws_call_tree *', dict(function_of=ffi.cast('uint16_t *', ffi.from_buffer(function_of)), nodes=self._nodes, n_nodes=1, node_limit=_CALL_NODES,
-                              frames=self._frames, depth_limit=_CALL_DEPTH))
-
-    def _attach_counter(self):
-        self._ffi, lib = c_core()
-        ffi, n = self._ffi, FLASH_BYTES//2
-        self._arrays = dict(block_bytes=np.zeros(n, np.uint16), block_instructions=np.zeros(n, np.uint16), block_cycles=np.zeros(n, np.uint16), block_runs=np.zeros(n, np.uint64), block_calls=np.zeros(n, np.uint8))
-        self._measure = ffi.callback('void(uint32_t, uint32_t)', self._measure_block)
-        from unicorn.unicorn_py3.unicorn import uclib
-        self._hook = ctypes.c_size_t()
-        self._watches = ffi.new('kws_watch[]', [dict(address=self.symbols.get(symbol, 0xFFFFFFFF) & ~1) for symbol in WATCHED.values()])
-        read_register, stop = (ffi.cast(kind, ctypes.cast(function, ctypes.c_void_p).value) for kind, function in
-                               (('int(*)(void *, int, void *)', uclib.uc_reg_read), ('int(*)(void *)', uclib.uc_emu_stop)))
-        self._calls = self._make_call_tree()
-        self.counter = ffi.new('kws_counter *', dict(calls=self._calls, code_bytes=FLASH_BYTES, watches=self._watches, n_watches=len(WATCHED), taken_branch_cycles=TAKEN_BRANCH_CYCLES, measure=self._measure,
-                               read_register=read_register, stop=stop, link_register=self._arm.UC_ARM_REG_LR, stack_register=self._arm.UC_ARM_REG_SP,
-                               **{k: ffi.cast(f'{v.dtype}_t *', ffi.from_buffer(v)) for k, v in self._arrays.items()}))
-        callback, user = (ctypes.c_void_p(int(ffi.cast('uintptr_t', pointer))) for pointer in (lib.kws_count_block, self.counter))
-        status = uclib.uc_hook_add(self.uc._uch, ctypes.byref(self._hook), self._unicorn.UC_HOOK_BLOCK, callback, user, ctypes.c_uint64(1), ctypes.c_uint64(0))
-        assert status == 0, f'uc_hook_add answered {status}'
-
-    def _measure_block(self, address, size):
-        n, cycles = block_cost(bytes(self.uc.mem_read(address, size)), address)
-        calls = ends_in_call(bytes(self.uc.mem_read(address, size)), address)
-        for name, value in (('block_bytes', size), ('block_instructions', n), ('block_cycles', cycles), ('block_calls', calls)): self._arrays[name][address//2] = value
+        return ffi.new('kws_call_tree *', dict(
+            function_of=pointer, nodes=self._nodes, n_nodes=1, node_limit=_CALL_NODES,
+            frames=self._frames, depth_limit=_CALL_DEPTH))
 
     @property
     def call_tree(self)->list: # of `Call`; the first is the reset handler, and a caller stands before those it calls
         "Who called whom since the start or `clear_calls`, and what each took without its callees."
         names = ['(no symbol)', *(name for _, _, name in self._functions)]
-        return [Call(names[node.function], None if i == 0 else node.parent, node.calls, node.instructions, node.cycles) for i, node in enumerate(self._nodes[0:self._calls.n_nodes])]
+        return [Call(names[node.function], None if i == 0 else node.parent, node.calls, node.instructions, node.cycles)
+                for i, node in enumerate(self._nodes[0:self._calls.n_nodes])]
 
     def clear_calls(self):
         "Start the counts of `call_tree` again."
         for node in self._nodes[0:self._calls.n_nodes]: node.calls = node.instructions = node.cycles = 0
+
+# %% ../nbs/library/protocol_emulated.ipynb #5b0e0a04
+class _Counted(_CallTree): # what the hook in kws_count.c counts
+    def _attach_counter(self):
+        from unicorn.unicorn_py3.unicorn import uclib
+        self._ffi, lib = c_core()
+        ffi, n = self._ffi, FLASH_BYTES//2
+        def pointer_to(function): return ctypes.cast(function, ctypes.c_void_p)
+        types = dict(block_bytes=np.uint16, block_instructions=np.uint16, block_cycles=np.uint16,
+                     block_runs=np.uint64, block_calls=np.uint8)
+        self._arrays = {name: np.zeros(n, dtype) for name, dtype in types.items()}
+        pointers = {name: ffi.cast(f'{a.dtype}_t *', ffi.from_buffer(a)) for name, a in self._arrays.items()}
+        def keep(kind, error, traceback): self._keep(error)
+        self._measure = ffi.callback('void(uint32_t, uint32_t)', self._measure_block, onerror=keep)
+        self._ask = ffi.callback('int(void)', self._should_stop, error=1, onerror=keep)
+        starts = [self.symbols.get(symbol, 0xFFFFFFFF) & ~1 for symbol in WATCHED.values()]
+        self._watches = ffi.new('kws_watch[]', [dict(address=start) for start in starts])
+        self._calls = self._make_call_tree()
+        self.counter = ffi.new('kws_counter *', dict(
+            calls=self._calls, watches=self._watches, n_watches=len(starts), measure=self._measure, ask=self._ask,
+            code_bytes=FLASH_BYTES, taken_branch_cycles=TAKEN_BRANCH_CYCLES,
+            read_register=ffi.cast('int(*)(void *, int, void *)', pointer_to(uclib.uc_reg_read).value),
+            stop=ffi.cast('int(*)(void *)', pointer_to(uclib.uc_emu_stop).value),
+            link_register=self._arm.UC_ARM_REG_LR, stack_register=self._arm.UC_ARM_REG_SP, **pointers))
+        hook, user = (ctypes.c_void_p(int(ffi.cast('uintptr_t', p))) for p in (lib.kws_count_block, self.counter))
+        kind, everywhere = self._unicorn.UC_HOOK_BLOCK, (ctypes.c_uint64(1), ctypes.c_uint64(0))
+        self._hook = ctypes.c_size_t()
+        status = uclib.uc_hook_add(self.uc._uch, ctypes.byref(self._hook), kind, hook, user, *everywhere)
+        assert status == 0, f'uc_hook_add answered {status}'
+
+    def _measure_block(self, address, size):
+        code = bytes(self.uc.mem_read(address, size))
+        instructions, cycles = block_cost(code, address)
+        found = dict(block_instructions=instructions, block_cycles=cycles, block_calls=ends_in_call(code, address))
+        for name, value in found.items(): self._arrays[name][address//2] = value
+        self._arrays['block_bytes'][address//2] = size # the last: from here on the block counts as known
 
 # %% ../nbs/library/protocol_emulated.ipynb #9017a15c
 class _Named(_Counted): # and by their names
@@ -196,17 +249,79 @@ class _Named(_Counted): # and by their names
                 counts[name] = counts.get(name, 0) + int(self._arrays['block_runs'][i])
         return counts
 
+# %% ../nbs/library/protocol_emulated.ipynb #5648d8ce
+@contextmanager
+def _interrupts_later(note): # Ctrl-C calls `note`, which raises nothing; what it does otherwise, it does at the end
+    handler, noted = signal.getsignal(signal.SIGINT), []
+    def on_interrupt(*args):
+        noted[:] = [args]
+        note()
+    if threading.current_thread() is threading.main_thread() and callable(handler): # no other thread handles signals
+        signal.signal(signal.SIGINT, on_interrupt)
+        try: yield
+        finally:
+            signal.signal(signal.SIGINT, handler)
+            if noted: handler(*noted[0])
+    else: yield
+
+# %% ../nbs/library/protocol_emulated.ipynb #5e10f46f
+_ASK_CYCLES = CLOCK_HZ//32 # the emulator needs some hundredths of a second for them
+
+class _Running(_Named): # until it waits, and what keeps it from that
+    def run(self):
+        "Go on until the image waits (WFI). Ctrl-C stops it between two blocks of code; the next run goes on there."
+        self.waiting, self._progress = False, (self._signs_of_life(), self.cycles)
+        while not self.waiting:
+            if self._fault: raise BoardFault(self._fault)
+            self._failure, self._stop_wanted, self._stopped = None, False, False
+            self._ask_later()
+            with _interrupts_later(self._stop_soon): self._run_on()
+            if self._failure: raise self._failure
+
+    def _run_on(self):
+        try: self.uc.emu_start(self._pc | 1, 0xFFFF_FFFE)
+        except self._unicorn.UcError as error:
+            self._fault = f'The image crashed at {self.uc.reg_read(self._arm.UC_ARM_REG_PC):#x} ({error})'
+        finally: self._pc = self.uc.reg_read(self._arm.UC_ARM_REG_PC)
+        if self._fault or self._failure or self._stop_wanted and self._stopped: return
+        self.waiting = not self._stopped and bytes(self.uc.mem_read(self._pc - 2, 2)) == b'\x30\xbf'
+        if self.waiting: return
+        hung = f'The image hung at {self._pc:#x}: it ran for {self.limit_cycles:,} cycles'
+        self._fault = f'{hung} and neither waited nor wrote nor finished an inference'
+
+    def _signs_of_life(self): return self._written, *(w.calls for w in self._watches)
+
+    def _ask_later(self):
+        limit = self._progress[1] + self.limit_cycles
+        self.counter.ask_cycles = max(self.cycles + 1, min(self.cycles + _ASK_CYCLES, limit + 1))
+
+    def _should_stop(self): # asked before a block, now and then
+        signs = self._signs_of_life()
+        if signs != self._progress[0]: self._progress = signs, self.cycles
+        hung = self.cycles - self._progress[1] > self.limit_cycles
+        self._stopped = bool(hung or self._stop_wanted or self._failure)
+        self._ask_later()
+        return self._stopped
+
+    def _stop_soon(self):
+        self._stop_wanted, self.counter.ask_cycles = True, 0
+
+    def _keep(self, error):
+        self._failure = self._failure or error
+        self._stop_soon()
+
 # %% ../nbs/library/protocol_emulated.ipynb #5b0e0a05
-class Machine(_Named):
+class Machine(_Running):
     "A Cortex-M4 with an image in its flash, run until it waits for something."
     def __init__(self,
                  elf,                       # firmware image
-                 limit_cycles=60*CLOCK_HZ   # an image that runs longer without waiting has hung
+                 limit_cycles=60*CLOCK_HZ   # an image that neither waits nor gets on in that time has hung
                 ):
         import unicorn
         from unicorn import arm_const
         self.elf, self.limit_cycles, self._unicorn, self._arm = Path(elf), limit_cycles, unicorn, arm_const
         self.serial_in, self.serial_out, self.audio, self.light = deque(), bytearray(), deque(), False
+        self._written, self._fault, self._failure, self.waiting = 0, None, None, False
         self._load()
         self._map_devices()
         self._attach_counter()
@@ -222,15 +337,6 @@ class Machine(_Named):
         stack = bytes(self.uc.mem_read(RAM_START + free, RAM_BYTES - free))
         return len(stack) - (len(stack) - len(stack.lstrip(_PAINT)))
 
-    def run(self):
-        "Go on until the image waits (WFI)."
-        self.counter.cycle_limit = self.counter.cycles + self.limit_cycles
-        try: self.uc.emu_start(self._pc | 1, 0xFFFF_FFFE)
-        except self._unicorn.UcError as error:
-            raise BoardFault(f'The image crashed at {self.uc.reg_read(self._arm.UC_ARM_REG_PC):#x} ({error})') from None
-        self._pc = self.uc.reg_read(self._arm.UC_ARM_REG_PC)
-        if bytes(self.uc.mem_read(self._pc - 2, 2)) != b'\x30\xbf': raise BoardFault(f'The image hung at {self._pc:#x}: it ran for {self.limit_cycles:,} cycles without waiting')
-
     @property
     def instructions(self)->int:
         "Executed so far, exact."
@@ -244,21 +350,31 @@ class Machine(_Named):
     @property
     def watched(self)->dict: # 'frontend' and 'inference' -> calls, instructions, cycles
         "What the watched functions took, callees included."
-        return {name: dict(calls=w.calls, instructions=w.instructions, cycles=w.cycles) for name, w in zip(WATCHED, self._watches)}
+        return {name: dict(calls=w.calls, instructions=w.instructions, cycles=w.cycles)
+                for name, w in zip(WATCHED, self._watches)}
 
 # %% ../nbs/library/protocol_emulated.ipynb #c7e3df16
+def _emulated_options(url): # of emulated://nano33ble?model=FILE or ?image=FILE
+    board, _, query = url.partition('://')[2].partition('?')
+    if board.rstrip('/') != 'nano33ble': raise KwsError(f'There is no emulated board {board!r}; there is nano33ble')
+    options = {name: unquote(value) for name, _, value in (part.partition('=') for part in query.split('&') if part)}
+    unknown, empty = set(options) - {'model', 'image'}, [name for name, value in options.items() if not value]
+    if unknown:
+        names = ', '.join(sorted(unknown))
+        raise KwsError(f'Unknown option {names}; there are model and image (in a path, write & as %26 and % as %25)')
+    if empty: raise KwsError(f'The option {empty[0]} is empty. Name a file, or leave it out')
+    return options
+
 class _EmulatedPort(serial.SerialBase):
     "A machine that is switched on and off as a port is opened and closed."
     def open(self):
         "Build the image if need be, and start it."
         try:
-            url = urlsplit(self.portstr)
-            options = {k: unquote(v[-1]) for k, v in parse_qs(url.query).items()}
-            if url.netloc != 'nano33ble': raise KwsError(f'There is no emulated board {url.netloc!r}; there is nano33ble')
-            if unknown := set(options) - {'model', 'image'}: raise KwsError(f'Unknown option {", ".join(sorted(unknown))}; there are model and image')
+            options = _emulated_options(self.portstr)
             self.machine = Machine(options.get('image') or build_firmware(options.get('model')))
         except KwsError as error: raise serial.SerialException(str(error)) from error
-        self._arrived, self._lock, self.is_open = threading.Condition(), threading.RLock(), True
+        self._lock = threading.RLock()
+        self._arrived, self.is_open = threading.Condition(self._lock), True
 
     def close(self):
         "Switch the board off."
@@ -271,8 +387,11 @@ class _EmulatedPort(serial.SerialBase):
 
     def _run(self):
         try: self.machine.run()
-        except KwsError as error: raise serial.SerialException(str(error)) from error
-        with self._arrived: self._arrived.notify_all()
+        except BoardFault as error: raise serial.SerialException(str(error)) from error
+        finally: self._arrived.notify_all()
+
+    def _finish(self): # what an interrupted run has left, before anything new arrives
+        if not self.machine.waiting or self.machine.serial_in or self.machine.audio: self._run()
 
 # %% ../nbs/library/protocol_emulated.ipynb #5b0e0a06
 class Serial(_EmulatedPort):
@@ -286,8 +405,8 @@ class Serial(_EmulatedPort):
     def read(self, size=1)->bytes:
         "Up to `size` bytes, waiting for them no longer than the port's timeout."
         self._check_open()
-        with self._arrived: self._arrived.wait_for(lambda: len(self.machine.serial_out) >= size, self.timeout)
         with self._lock:
+            self._arrived.wait_for(lambda: len(self.machine.serial_out) >= size, self.timeout)
             data = bytes(self.machine.serial_out[:size])
             del self.machine.serial_out[:size]
         return data
@@ -296,6 +415,7 @@ class Serial(_EmulatedPort):
         "Send bytes and let the board work on them."
         self._check_open()
         with self._lock:
+            self._finish()
             self.machine.serial_in.extend(bytes(data))
             self._run()
         return len(data)
@@ -306,8 +426,11 @@ class Serial(_EmulatedPort):
         "Play samples into the microphone and let the board work on them."
         self._check_open()
         samples = np.asarray(samples)
-        if samples.dtype != np.int16 or samples.ndim != 1: raise KwsError(f'The microphone takes int16 samples [n], not {samples.dtype} {list(samples.shape)}: convert with kws_nb.audio.to_int16')
+        if samples.dtype != np.int16 or samples.ndim != 1:
+            given = f'{samples.dtype} {list(samples.shape)}'
+            raise KwsError(f'The microphone takes int16 samples [n], not {given}: convert with kws_nb.audio.to_int16')
         with self._lock:
+            self._finish()
             self.machine.audio.extend(samples.tolist())
             self._run()
 
@@ -319,15 +442,25 @@ class Serial(_EmulatedPort):
     def flush(self): "Nothing waits: what is written is taken at once."
 
 # %% ../nbs/library/protocol_emulated.ipynb #5b0d0a02
-def serve(port='emulated://nano33ble', # what to offer
-          until=lambda: False          # asked ten times a second
+def serve(port=EMULATED,       # what to offer
+          until=lambda: False  # asked ten times a second
          ):
     "Offer an emulated board as a serial device of this computer (Linux, macOS) and print the device's name."
     import os, pty, select, tty
-    with serial.serial_for_url(port, timeout=0) as board:
+    with open_port(port, timeout=0) as board:
         control, device = pty.openpty()
         tty.setraw(device)
         print(os.ttyname(device), flush=True)
         while not until():
             if board.in_waiting: os.write(control, board.read(board.in_waiting))
-            if select.select([control], [], [], .1)[0]: board.write(os.read(control, 1024))
+            if not select.select([control], [], [], .1)[0]: continue
+            try: board.write(os.read(control, 1024))
+            except serial.SerialException as error: _start_again(board, control, error)
+
+def _start_again(board, control, error): # after a crash
+    import os
+    print(f'{error}. The board starts again', file=sys.stderr, flush=True)
+    if board.in_waiting: os.write(control, board.read(board.in_waiting))
+    board.close()
+    try: board.open()
+    except serial.SerialException as error: raise KwsError(f'The board does not start again: {error}') from None

@@ -14,57 +14,82 @@ from .features import *
 # %% ../nbs/library/tables.ipynb #3241b030
 def config_header()->str: # text of kws_config.h
     "The shared numbers as C."
-    values = dict(SAMPLE_RATE=SAMPLE_RATE, CLIP_SAMPLES=CLIP_SAMPLES, WINDOW_SAMPLES=WINDOW_SAMPLES, STEP_SAMPLES=STEP_SAMPLES,
-                  CHANNELS=N_CHANNELS, FRAMES=N_FRAMES, FIRST_KEYWORD=len(LABELS)-len(KEYWORDS),
-                  HOP_FRAMES=2, FFT_SIZE=FFT_SIZE, FFT_BINS=N_BINS, MICROPHONE_SETTLING_MS=MICROPHONE_SETTLING_MS, MICROPHONE_GAIN=MICROPHONE_GAIN,
-                  **{f'RECOGNIZER_{name.upper()}': value for name, value in SMOOTHING.items()})
+    values = dict(
+        SAMPLE_RATE=SAMPLE_RATE, CLIP_SAMPLES=CLIP_SAMPLES, WINDOW_SAMPLES=WINDOW_SAMPLES, STEP_SAMPLES=STEP_SAMPLES,
+        CHANNELS=N_CHANNELS, FRAMES=N_FRAMES, FIRST_KEYWORD=len(LABELS)-len(KEYWORDS),
+        HOP_FRAMES=2, FFT_SIZE=FFT_SIZE, FFT_BINS=N_BINS,
+        MICROPHONE_SETTLING_MS=MICROPHONE_SETTLING_MS, MICROPHONE_GAIN=MICROPHONE_GAIN,
+        **{f'RECOGNIZER_{name.upper()}': value for name, value in SMOOTHING.items()})
     lines = [f'#define KWS_{name} {value}' for name, value in values.items()]
     lines += [f'#define KWS_FEATURE_SCALE {FEATURE_SCALE}f']
     body = '\n'.join(lines)
     return f'''{GENERATED}#ifndef KWS_CONFIG_H_\n#define KWS_CONFIG_H_\n\n{body}\n\n#endif\n'''
 
 # %% ../nbs/library/tables.ipynb #bb8a26b9
-def c_array(ctype, name, values, # numbers or tuples of them
+def c_array(declaration, # as in `const int16_t six[6]`
+            values,      # numbers, texts or tuples of numbers
+            per_line=None # values a line; default: as many as fit
            )->str:
-    "A constant array as C, eight or so values a line."
+    "A constant array as C."
     cells = [f'{{{", ".join(map(str, v))}}}' if isinstance(v, tuple) else str(v) for v in values]
-    lines, line = [], ' '
+    lines = [[]]
     for cell in cells:
-        if len(line) + len(cell) > 117: lines, line = [*lines, line], ' '
-        line += f' {cell},'
-    body = '\n'.join([*lines, line])
-    return f'const {ctype} {name} = {{\n{body}\n}};\n'
+        full = len(lines[-1]) == per_line if per_line else sum(len(c) + 2 for c in lines[-1]) + len(cell) > 116
+        if full and lines[-1]: lines.append([])
+        lines[-1].append(cell)
+    body = ',\n  '.join(', '.join(line) for line in lines)
+    return f'{declaration} = {{\n  {body}\n}};\n'
 
 # %% ../nbs/library/tables.ipynb #94e66e78
 def packed_twiddles()->tuple: # words `[192]` of the butterflies, `[128]` of the split
-    "The same roots for the packed FFT: real part low, imaginary part high; three a butterfly, in the order in which it meets them."
+    "The roots of the packed FFT: real part low, imaginary part high, three a butterfly in the order of their use."
     def packed(pairs): return [f'0x{(im & 0xFFFF) << 16 | re & 0xFFFF:08X}' for re, im in pairs]
     fft, split = twiddle_tables()
     ks = [16*(g & 3) + (g & 12) + (g >> 4) for g in range(64)] # base-4 digits in reverse order
     return packed(fft[m*k] for k in ks for m in (1, 2, 3)), packed(split)
 
 # %% ../nbs/library/tables.ipynb #d11525c3
-def frontend_sources()->dict: # file name -> text
-    "The generated C files: the shared numbers, and the front end's tables."
+def _table_defines(): # name -> value
+    starts, _, _ = filter_tables()
+    snr_shift = PCAN_GAIN_BITS - LOG_CORRECTION_BITS - PCAN_SNR_BITS
+    defines = dict(
+        MAX_FEATURE=MAX_FEATURE, WINDOW_BITS=WINDOW_BITS, FILTER_BITS=FILTER_BITS,
+        FILTER_FIRST_BIN=starts[0], FILTER_MAX_WIDTH=max(np.diff(starts)), NOISE_SMOOTHING_BITS=NOISE_BITS,
+        PCAN_SNR_BITS=PCAN_SNR_BITS, PCAN_OUTPUT_BITS=PCAN_OUTPUT_BITS, PCAN_SNR_SHIFT=snr_shift,
+        LOG_SCALE_SHIFT=LOG_SCALE_SHIFT, LOG_CORRECTION_BITS=LOG_CORRECTION_BITS, LN2_Q16='45426u')
+    smoothing = dict(EVEN_SMOOTHING=EVEN_SMOOTHING, ODD_SMOOTHING=ODD_SMOOTHING, MIN_SIGNAL=MIN_SIGNAL)
+    return defines | {f'NOISE_{name}_Q14': f'{int(value*(1 << 14))}u' for name, value in smoothing.items()}
+
+def _tables(): # (type, name, values) each
     starts, rising, falling = filter_tables()
     small, parabolas = pcan_tables()
     fft, split = twiddle_tables()
     packed_fft, packed_split = packed_twiddles()
-    arrays = [('int16_t', 'kws_window[KWS_WINDOW_SAMPLES]', window_table()), ('kws_complex16', 'kws_twiddles[KWS_FFT_SIZE / 2]', fft),
-              ('kws_complex16', 'kws_split_twiddles[KWS_FFT_SIZE / 4]', split), ('uint16_t', 'kws_filter_start[KWS_CHANNELS + 2]', starts), ('uint8_t', 'kws_filter_width[KWS_CHANNELS + 1]', np.diff(starts)),
-              ('uint16_t', f'kws_filter_rising[{len(rising)}]', rising), ('uint16_t', f'kws_filter_falling[{len(falling)}]', falling),
-              ('int16_t', 'kws_pcan_small[3]', small), ('int16_t', 'kws_pcan_parabolas[31][3]', parabolas),
-              ('uint16_t', 'kws_log2_correction[129]', log_table()), ('int32_t', 'kws_half_window_q16[KWS_WINDOW_SAMPLES / 2]', window_table()[:WINDOW_SAMPLES//2] << 16 - WINDOW_BITS),
-              ('uint32_t', 'kws_packed_twiddles[3 * KWS_FFT_SIZE / 8]', packed_fft), ('uint32_t', 'kws_packed_split_twiddles[KWS_FFT_SIZE / 4]', packed_split)]
-    q14 = {name: int(value*(1 << 14)) for name, value in (('EVEN_SMOOTHING', EVEN_SMOOTHING), ('ODD_SMOOTHING', ODD_SMOOTHING), ('MIN_SIGNAL', MIN_SIGNAL))}
-    defines = dict(MAX_FEATURE=MAX_FEATURE, WINDOW_BITS=WINDOW_BITS, FILTER_BITS=FILTER_BITS, FILTER_FIRST_BIN=starts[0], FILTER_MAX_WIDTH=max(np.diff(starts)),
-                   NOISE_SMOOTHING_BITS=NOISE_BITS, PCAN_SNR_BITS=PCAN_SNR_BITS, PCAN_OUTPUT_BITS=PCAN_OUTPUT_BITS,
-                   PCAN_SNR_SHIFT=PCAN_GAIN_BITS - LOG_CORRECTION_BITS - PCAN_SNR_BITS, LOG_SCALE_SHIFT=LOG_SCALE_SHIFT,
-                   LOG_CORRECTION_BITS=LOG_CORRECTION_BITS, LN2_Q16='45426u') | {f'NOISE_{name}_Q14': f'{value}u' for name, value in q14.items()}
-    header = '\n'.join([*(f'#define KWS_{k} {v}' for k, v in defines.items()), '', *(f'extern const {t} {n};' for t, n, _ in arrays)])
+    half_window = window_table()[:WINDOW_SAMPLES//2] << 16 - WINDOW_BITS
+    return [('int16_t', 'kws_window[KWS_WINDOW_SAMPLES]', window_table()),
+            ('kws_complex16', 'kws_twiddles[KWS_FFT_SIZE / 2]', fft),
+            ('kws_complex16', 'kws_split_twiddles[KWS_FFT_SIZE / 4]', split),
+            ('uint16_t', 'kws_filter_start[KWS_CHANNELS + 2]', starts),
+            ('uint8_t', 'kws_filter_width[KWS_CHANNELS + 1]', np.diff(starts)),
+            ('uint16_t', f'kws_filter_rising[{len(rising)}]', rising),
+            ('uint16_t', f'kws_filter_falling[{len(falling)}]', falling),
+            ('int16_t', 'kws_pcan_small[3]', small),
+            ('int16_t', 'kws_pcan_parabolas[31][3]', parabolas),
+            ('uint16_t', 'kws_log2_correction[129]', log_table()),
+            ('int32_t', 'kws_half_window_q16[KWS_WINDOW_SAMPLES / 2]', half_window),
+            ('uint32_t', 'kws_packed_twiddles[3 * KWS_FFT_SIZE / 8]', packed_fft),
+            ('uint32_t', 'kws_packed_split_twiddles[KWS_FFT_SIZE / 4]', packed_split)]
+
+def frontend_sources()->dict: # file name -> text
+    "The generated C files: the shared numbers, and the front end's tables."
+    tables = _tables()
+    defines = [f'#define KWS_{name} {value}' for name, value in _table_defines().items()]
+    header = '\n'.join([*defines, '', *(f'extern const {ctype} {name};' for ctype, name, _ in tables)])
+    guard, includes = 'KWS_TABLES_H_', '#include <stdint.h>\n\n#include "kws_config.h"\n#include "kws_fft.h"'
+    arrays = '\n'.join(c_array(f'const {ctype} {name}', values) for ctype, name, values in tables)
     return {'kws_config.h': config_header(),
-            'kws_tables.h': f'{GENERATED}#ifndef KWS_TABLES_H_\n#define KWS_TABLES_H_\n\n#include <stdint.h>\n\n#include "kws_config.h"\n#include "kws_fft.h"\n\n{header}\n\n#endif\n',
-            'kws_tables.c': f'{GENERATED}#include "kws_tables.h"\n\n' + '\n'.join(c_array(*a) for a in arrays)}
+            'kws_tables.h': f'{GENERATED}#ifndef {guard}\n#define {guard}\n\n{includes}\n\n{header}\n\n#endif\n',
+            'kws_tables.c': f'{GENERATED}#include "kws_tables.h"\n\n{arrays}'}
 
 def write_frontend_sources(folder=None): # default: the clone's `firmware/kws/src`
     "Write the generated C files."

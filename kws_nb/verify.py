@@ -10,7 +10,10 @@ import numpy as np
 from dataclasses import dataclass
 from pathlib import Path
 from .core import *
+from .graph import *
 from .convert import *
+from .layers import core_layers
+from .kernels import fast_layers, kernel_names
 from .board import build_firmware
 from .protocol_emulated import Machine
 from .size import image_size
@@ -24,8 +27,10 @@ def verification_inputs(tensor, # a model's input
     shape = tensor.shape[1:]
     parity = np.indices(shape).sum(0) % 2
     def fill(value): return np.full(shape, value, np.int8)
-    extremes = {'all -128': fill(-128), 'all 127': fill(127), 'zero point': fill(tensor.zero_point), 'alternating': (parity*255 - 128).astype(np.int8),
-                'alternating, reversed': (127 - parity*255).astype(np.int8), 'ramp': (np.arange(parity.size).reshape(shape) % 256 - 128).astype(np.int8)}
+    extremes = {'all -128': fill(-128), 'all 127': fill(127), 'zero point': fill(tensor.zero_point),
+                'alternating': (parity*255 - 128).astype(np.int8),
+                'alternating, reversed': (127 - parity*255).astype(np.int8),
+                'ramp': (np.arange(parity.size).reshape(shape) % 256 - 128).astype(np.int8)}
     rng = np.random.default_rng(seed)
     return extremes | {f'random {i}': rng.integers(-128, 128, shape, np.int8) for i in range(n)}
 
@@ -66,6 +71,7 @@ class Verification:
     cycles: int        # estimated
     flash: int         # bytes of the image, without spotter and protocol
     ram: int           # bytes, static and deepest stack
+    kernels: tuple     # (operator and shapes, kernel) of each layer
 
     def __bool__(self): return self.identical == self.inputs
 
@@ -76,10 +82,15 @@ def verify(model,              # int8 .tflite, path or bytes
            seed=0
           )->Verification:
     "Run a model on the emulated board and in an interpreter, on extreme and random inputs."
-    inputs, engine = verification_inputs(read_tflite(model).inputs[0], n, seed), engine or best_engine()
-    board = RawBoard(model, toolchain)
+    graph, engine = read_tflite(model), engine or best_engine()
+    kernels, board = kernel_names(fast_layers(core_layers(graph))), RawBoard(model, toolchain)
+    inputs = verification_inputs(graph.inputs[0], n, seed)
     expected = run_tflite(model, np.stack(list(inputs.values())), engine)
-    different = tuple(name for (name, x), y in zip(inputs.items(), expected) if not np.array_equal(board.run(x), y.reshape(-1)))
+    compared = zip(inputs.items(), expected)
+    different = tuple(name for (name, x), y in compared if not np.array_equal(board.run(x), y.reshape(-1)))
     once, size = board.machine.watched['inference'], image_size(board.machine.elf)
-    return Verification(str(model) if not isinstance(model, bytes) else 'model', engine, len(inputs), len(inputs) - len(different), different,
-                        once['instructions']//once['calls'], once['cycles']//once['calls'], size.flash, size.ram + board.machine.stack_bytes)
+    return Verification(
+        model=str(model) if not isinstance(model, bytes) else 'model', engine=engine, inputs=len(inputs),
+        identical=len(inputs) - len(different), different=different, instructions=once['instructions']//once['calls'],
+        cycles=once['cycles']//once['calls'], flash=size.flash, ram=size.ram + board.machine.stack_bytes,
+        kernels=kernels)

@@ -67,7 +67,7 @@ def compile_program(name, units, flags=(), cc=None):
 
 
 def run_program(program, *arguments, **kwargs):
-    done = subprocess.run([str(part) for part in (program, *arguments)], capture_output=True, timeout=50, **kwargs)
+    done = subprocess.run([str(part) for part in (program, *arguments)], capture_output=True, timeout=900, **kwargs)
     assert done.returncode == 0, (done.stdout[-3000:], done.stderr[-3000:])
     return done.stdout
 

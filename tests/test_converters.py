@@ -11,10 +11,10 @@ import pytest
 import torch
 from conftest import root
 
-from kws_nb import converters
+from kws_nb import litert
 from kws_nb.convert import CONVERTED, convert, read_tflite
-from kws_nb.studies.converters import BACKENDS, LITERT_PACKAGES, convert_checkpoint, convert_litert, litert_python
 from kws_nb.core import KwsError, labels_for
+from kws_nb.litert import CONVERTERS, LITERT_PACKAGES, convert_checkpoint, convert_litert, litert_python
 from kws_nb.models import TinyConv
 from kws_nb.train import save_model
 
@@ -112,7 +112,7 @@ def test_the_same_refusals_as_the_default(stand_in, clips, tmp_path):
 def test_without_the_environment(monkeypatch, tmp_path):
     "The error names both ways to get it; a wrong path is named."
     monkeypatch.delenv("KWS_NB_LITERT_PYTHON", raising=False)
-    monkeypatch.setattr(converters, "build_dir", lambda: tmp_path)
+    monkeypatch.setattr(litert, "build_dir", lambda: tmp_path)
     with pytest.raises(KwsError) as caught:
         litert_python()
     for part in ("--install-litert", "-m venv", "-m pip install " + " ".join(LITERT_PACKAGES)):
@@ -165,7 +165,7 @@ def test_command_refuses(arguments, says):
 
 def test_stored_comparison_is_of_both_and_complete():
     result = json.loads((root / "data/models/converters.json").read_text())
-    assert set(result["rows"]) == set(BACKENDS) and result["n"] > 500
+    assert set(result["rows"]) == set(CONVERTERS) and result["n"] > 500
     for name, row in result["rows"].items():
         assert row["same_bytes_as_tflite_micro"]["core"] == row["same_bytes_as_tflite_micro"]["tensorflow"] == result["n"], name
         assert row["board_same"] and row["int8_bytes"] < row["float_bytes"]

@@ -1,9 +1,14 @@
 "Bad input at the door: a clear message, a non-zero exit, no half-written file."
 
+import errno
 import json
 import os
+import re
+import resource
+import shutil
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +16,25 @@ import pytest
 import soundfile as sf
 from conftest import root
 
+from kws_nb import cli
 from kws_nb.audio import check_clip, normalize_peak, normalize_rms, read_clip, to_int16
+from kws_nb.board import Board, build_firmware, emulated_port
 from kws_nb.codegen import core_sources
 from kws_nb.convert import read_tflite, run_tflite
 from kws_nb.core import KwsError, atomic_path
 from kws_nb.features import micro_features
+from kws_nb.protocol_emulated import read_image
+from kws_nb.size import image_size
 
 KWS_NB = Path(sys.executable).parent / "kws-nb"
 
 
+def said(command, cwd=root, **more):
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, **more)
+
+
 def kws_nb(*arguments, **environment):
-    return subprocess.run([KWS_NB, *map(str, arguments)], capture_output=True, text=True, env=os.environ | environment, cwd=root)
+    return said([KWS_NB, *map(str, arguments)], env=os.environ | environment)
 
 
 @pytest.fixture
@@ -33,7 +46,8 @@ def test_classify_prints_json_lines():
     done = kws_nb("classify", "data/clips/yes.wav", "data/clips/no.wav", "--json")
     first, second = map(json.loads, done.stdout.splitlines())
     assert done.returncode == 0 and first["label"] == "yes" and second["label"] == "no"
-    assert set(first) == {"file", "label", "scores", "sample"} and sum(first["scores"].values()) == pytest.approx(1, abs=0.02)
+    assert set(first) == {"file", "label", "scores", "sample"}
+    assert sum(first["scores"].values()) == pytest.approx(1, abs=0.02)
     assert first["sample"] == 15840 and first["file"] == "data/clips/yes.wav"
 
 
@@ -81,8 +95,13 @@ def bad_files(folder, yes):
     (folder / "cut.wav").write_bytes((folder / "cut.wav").read_bytes()[: 44 + 20_000])
     (folder / "text.wav").write_text("this is no sound")
     (folder / "nothing.wav").write_bytes(b"")
-    return {"empty.wav": "is empty", "nan.wav": "NaN", "truncated.flac": "not a readable audio file", "cut.wav": "20,000 of 32,000 bytes", "text.wav": "not a readable audio file",
-            "nothing.wav": "not a readable audio file", "missing.wav": "no such file"}  # fmt: skip
+    unreadable = dict.fromkeys(("truncated.flac", "text.wav", "nothing.wav"), "not a readable audio file")
+    return unreadable | {
+        "empty.wav": "is empty",
+        "nan.wav": "NaN",
+        "cut.wav": "20,000 of 32,000 bytes",
+        "missing.wav": "no such file",
+    }
 
 
 def test_classify_refuses_bad_files_and_goes_on(tmp_path, yes):
@@ -103,7 +122,13 @@ def test_directory_instead_of_a_file(tmp_path):
 
 @pytest.mark.parametrize(
     "samples, says",
-    [([], "empty"), ([0.0, np.nan], "NaN"), ([0.0, np.inf], "NaN or infinite"), (np.zeros((2, 9)), "one channel"), (np.zeros(9, np.uint8), "int16")],
+    [
+        ([], "empty"),
+        ([0.0, np.nan], "NaN"),
+        ([0.0, np.inf], "NaN or infinite"),
+        (np.zeros((2, 9)), "one channel"),
+        (np.zeros(9, np.uint8), "int16"),
+    ],
 )
 def test_bad_samples(samples, says):
     with pytest.raises(KwsError, match=says):
@@ -162,14 +187,12 @@ def large(tmp_path_factory):
     return convert(TinyConv(600).eval(), calibration, tmp_path_factory.mktemp("large")).int8_tflite
 
 
-def test_model_too_large_for_the_board(large):
-    from kws_nb.board import build_firmware
-    from kws_nb.core import build_dir
-
-    before = set((build_dir() / "firmware").glob("*"))
+def test_model_too_large_for_the_board(large, tmp_path, monkeypatch):
+    "In a folder of its own: another process may build firmware meanwhile."
+    monkeypatch.setattr("kws_nb.board.build_dir", lambda: tmp_path)
     with pytest.raises(KwsError, match="too large for the board: .* overflows by [0-9,]+ bytes"):
         build_firmware(large)
-    assert set((build_dir() / "firmware").glob("*")) == before
+    assert list(tmp_path.glob("firmware/*")) == []
 
 
 def test_features_of_the_wrong_shape(reference):
@@ -181,7 +204,8 @@ def test_model_of_the_wrong_shape(tmp_path):
     import tensorflow as tf
 
     x = tf.keras.Input((49, 40, 1), batch_size=1)
-    converter = tf.lite.TFLiteConverter.from_keras_model(tf.keras.Model(x, tf.keras.layers.Dense(12)(tf.keras.layers.Flatten()(x))))
+    scores = tf.keras.layers.Dense(12)(tf.keras.layers.Flatten()(x))
+    converter = tf.lite.TFLiteConverter.from_keras_model(tf.keras.Model(x, scores))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
@@ -214,3 +238,214 @@ def test_wav_stream_of_unknown_length_is_read(tmp_path, yes):
     content[4:8] = content[40:44] = b"\xff\xff\xff\xff"
     (tmp_path / "a.wav").write_bytes(content)
     np.testing.assert_array_equal(to_int16(read_clip(tmp_path / "a.wav")), to_int16(yes))
+
+
+def test_a_full_disk_is_a_message(tmp_path):
+    "The kernel refuses more than 64 KB a file, as a full disk does. Before: a traceback."
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+
+    done = said([KWS_NB, "arduino", tmp_path / "library"], preexec_fn=small_files)
+    assert done.returncode == 1 and done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1, done.stderr
+    assert "cannot be written: File too large. Make room there" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] in ([], ["library"])
+
+
+NO_ROOM = [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("No space left on device (os error 28)")]
+
+
+@pytest.mark.parametrize("error", NO_ROOM, ids=["OSError", "of a library"])
+def test_a_file_that_finds_no_room(tmp_path, error):
+    with pytest.raises(KwsError, match="x.txt cannot be written: No space left on device. Make room there"):
+        with atomic_path(tmp_path / "x.txt") as path:
+            path.write_text("half")
+            raise error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    def refused(**_):
+        raise PermissionError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.mkdtemp", refused)
+    says = "x.txt cannot be written: Read-only file system. Use a folder in which you may write"
+    with pytest.raises(KwsError, match=says):
+        with atomic_path(tmp_path / "x.txt"):
+            pass
+
+
+def copy_checkout(folder):
+    "What a clone needs to build and listen."
+    for name in ("kws_nb", "firmware", "data/clips", "data/models"):
+        shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(root / "settings.ini", folder)
+    return folder
+
+
+def in_checkout(folder, *arguments, **environment):
+    command = [sys.executable, "-c", "from kws_nb.cli import main; main()", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(folder)} | environment
+    environment = {name: value for name, value in environment.items() if value is not None}
+    return said(command, cwd=folder, env=environment)
+
+
+def test_a_checkout_that_cannot_be_written(tmp_path):
+    "Whoever runs the tests may be root, who may write anywhere: here `build` is a file."
+    clone = copy_checkout(tmp_path / "clone")
+    (clone / "build").write_text("in the way")
+    done = in_checkout(clone, "classify", "data/clips/yes.wav")
+    assert done.returncode == 1 and done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1, done.stderr
+    assert f"{clone / 'build'} cannot be written: File exists" in done.stderr
+
+
+NO_HOME = dict(HOME=None, XDG_CACHE_HOME=None)
+
+
+@pytest.mark.parametrize("name, environment", [("a,b %41 c&d #e", {}), ("plain", NO_HOME)], ids=["odd name", "no home"])
+def test_a_checkout_in_a_folder_of_any_name_and_without_a_home(tmp_path, reference, name, environment):
+    "A comma ended the linker's flag, %41 became A in the port, & and # ended its option, and zig asked for HOME."
+    clone = copy_checkout(tmp_path / name)
+    model = clone / "my,%41&#.tflite"
+    shutil.copy(reference, model)
+    listen = ["classify", "data/clips/no.wav", "--json", "--board", emulated_port(model=model)]
+    done = in_checkout(clone, *listen, **environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["label"] == "no"
+    (image,) = (clone / "build/firmware").glob("*.elf")
+    with Board(emulated_port(image=image)) as board:
+        assert board.command("name") == ["m-name-dut-[kws_nb tinyconv]"]
+    assert image.read_bytes() == build_firmware().read_bytes()
+
+
+def test_a_port_says_any_path():
+    assert emulated_port() == "emulated://nano33ble"
+    assert emulated_port(model="/a b/%41&,#.tflite") == "emulated://nano33ble?model=/a%20b/%2541%26%2C%23.tflite"
+
+
+@pytest.mark.parametrize(
+    "option, says",
+    [
+        ("image=", "The option image is empty"),
+        ("model=", "The option model is empty"),
+        ("image=/no/such.elf", "/no/such.elf: no such file"),
+        ("image=/", "/: no such file"),
+        (f"image={root / 'settings.ini'}", "is no firmware image, or damaged"),
+        (f"image={os.path.realpath(sys.executable)}", "is for another processor"),
+        ("image=a&b=c", "Unknown option b"),
+    ],
+)
+def test_an_image_that_is_none(option, says):
+    "Before: the reference model's image for an empty name, a traceback for the others."
+    with pytest.raises(KwsError, match=re.escape(says)):
+        Board(f"emulated://nano33ble?{option}")
+    done = kws_nb("classify", "data/clips/yes.wav", "--board", f"emulated://nano33ble?{option}")
+    assert done.returncode == 1 and says in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_damaged_image_is_refused_or_crashes_clearly(tmp_path):
+    "Cut, or with bytes that were changed: in the headers and tables, where the reader of ELF files raises much."
+    whole, rng = build_firmware().read_bytes(), np.random.default_rng(0)
+    changed = [whole[:n] for n in range(0, len(whole), len(whole) // 40)]
+    for at in [*range(0, 180, 3), *rng.integers(len(whole) - 12_000, len(whole), 60)]:
+        changed.append(whole[:at] + bytes([whole[at] ^ int(rng.integers(1, 256))]) + whole[at + 1 :])
+    for i, content in enumerate(changed):
+        (tmp_path / "x.elf").write_bytes(content)
+        try:
+            read_image(tmp_path / "x.elf")
+        except KwsError as error:
+            assert "x.elf" in str(error), i
+
+
+def test_an_image_keeps_its_symbols(tmp_path):
+    "Told to link for size, zig leaves them out, and the board asked for them with an AttributeError."
+    small = build_firmware(flags=("-Os",))
+    assert image_size(small).flash < image_size(build_firmware()).flash
+    with Board(emulated_port(image=small)) as board:
+        assert board.classify(to_int16(read_clip(root / "data/clips/yes.wav"))).label == "yes"
+        assert board.machine.watched["inference"]["calls"] == 1 and board.machine.stack_bytes > 0
+
+
+def test_an_image_without_symbols_says_so(tmp_path):
+    with pytest.raises(KwsError, match="has no symbol table"):
+        Board(emulated_port(image=build_firmware(flags=("-Wl,-s",))))
+
+
+def test_serve_of_no_port():
+    done = kws_nb("serve", "--board", "foo://")
+    assert done.returncode == 1 and "foo:// is no port" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_blank_compiler_is_none():
+    "CC=' ' was split into no words, and the first of them was asked for."
+    code = "from kws_nb.host import host_compiler; print(host_compiler())"
+    done = said([sys.executable, "-c", code], env=os.environ | {"CC": " ", "PYTHONPATH": str(root)})
+    assert done.returncode == 0 and "cc" in done.stdout, done.stderr
+
+
+MISSING = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == {module!r}: raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+from kws_nb.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "module, extra, arguments",
+    [
+        ("onnx", "convert", ["convert", "data/models/tinyconv.safetensors", "--output", "{folder}"]),
+        ("onnx_tf", "convert", ["convert", "data/models/tinyconv.safetensors", "--output", "{folder}"]),
+        ("tensorflow", "convert", ["convert", "data/models/tinyconv.safetensors", "--output", "{folder}"]),
+        ("tensorflow", "convert", ["bench"]),
+        ("tflite_micro", "dev", ["arduino", "{folder}"]),
+        ("ziglang", "firmware", ["classify", "data/clips/yes.wav", "--board", "emulated://nano33ble?model={model}"]),
+    ],
+)
+def test_a_package_that_is_missing_is_named_with_its_extra(module, extra, arguments, tmp_path, reference):
+    arguments = [text.format(folder=tmp_path / "out", model=reference) for text in arguments]
+    done = said([sys.executable, "-c", MISSING.format(module=module), *arguments])
+    assert done.returncode == 1 and module in done.stderr, done.stderr
+    assert f'pip install "kws_nb[{extra}]"' in done.stderr, done.stderr
+    assert done.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_each_extra_that_is_named_brings_the_package():
+    settings = ConfigParser(delimiters=["="])
+    settings.read(root / "settings.ini")
+    for extra, modules in cli.EXTRAS.items():
+        packages = settings["DEFAULT"][f"{extra}_requirements"].replace("-", "_").split()
+        assert all(any(package.startswith(module) for package in packages) for module in modules), extra
+
+
+@pytest.mark.parametrize("command", ["headers", "reference"])
+def test_the_files_of_an_installed_package_are_left_alone(command, monkeypatch):
+    monkeypatch.setattr(cli, "checkout", lambda: None)
+    with pytest.raises(KwsError, match=f"kws-nb {command} changes files of the repository"):
+        getattr(cli, command)()
+
+
+MISSES = "is not installed, and this command needs it"
+
+
+@pytest.mark.parametrize(
+    "raised, says, code",
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/a/file"), "Error: /a/file: No space left on device\n", 1),
+        (OSError("no number"), "Error: no number\n", 1),
+        (ModuleNotFoundError("No module named 'x_y.z'", name="x_y.z"), f"Error: x_y {MISSES}: pip install x-y\n", 1),
+        (KeyboardInterrupt(), "Interrupted.\n", 130),
+        (SystemExit(130), "Interrupted.\n", 130),
+    ],
+)
+def test_what_a_command_raises_is_one_line(raised, says, code, monkeypatch, capsys):
+    def app():
+        raise raised
+
+    monkeypatch.setattr(cli, "app", app)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == code and capsys.readouterr().err == says

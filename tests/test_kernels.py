@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from kws_nb.board import build_firmware
-from kws_nb.codegen import core_layers, fast_layers
+from kws_nb.kernels import fast_layers
+from kws_nb.layers import core_layers
 from kws_nb.convert import quantize_features, read_tflite, run_tflite
 from kws_nb.features import micro_features
 from kws_nb.packing import pack_dot4, pack_pairs_filter, requantize, single_rounding
@@ -146,7 +147,7 @@ def test_single_rounding_is_exact_everywhere(rng):
 def test_what_cannot_be_proved_is_not_packed():
     assert pack_pairs_filter(np.full((10, 8), 127), 0, 2**30, -9, -128, -128, 127) is None  # sums of 22 bits
     assert pack_pairs_filter(np.ones((11, 8), int), 0, 2**30, -9, -128, -128, 127) is None  # too many rows
-    assert pack_pairs_filter(np.ones((10, 8), int), 0, 2**30, -9, -128, -100, 100) is None  # a clamp that SSAT hasn't
+    assert pack_pairs_filter(np.full((10, 8), 9), 0, 2**30, -9, -128, -100, 100) is None  # a clamp that SSAT hasn't
     assert pack_dot4(np.array([[-1, -128, 0, 0]])) is None
 
 
@@ -170,7 +171,7 @@ def test_packed_dot_products(rng):
 
 def test_nearly_every_filter_fits_the_fast_convolution(rng):
     "Filters and scales as training makes them: the proof is found, and holds for every sum there is."
-    from kws_nb.codegen import quantize_multiplier
+    from kws_nb.layers import quantize_multiplier
     from kws_nb.packing import REQUANTIZE_SHIFT, pack_pairs_filter, requantize
 
     fitted = 0

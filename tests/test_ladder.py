@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_models import small_model
 
-from kws_nb.codegen import core_layers, run_core
+from kws_nb.layers import core_layers, run_core
 from kws_nb.convert import read_tflite
 from kws_nb.core import KwsError
 from kws_nb.studies.ladder import (

@@ -10,8 +10,8 @@ import soundfile as sf
 from kws_nb.audio import read_clip, to_int16
 from kws_nb.core import KwsError, data_dir
 from kws_nb.data import split_of
-from kws_nb.widgets.recorder import LARGEST_UPLOAD, Recorder, decode_samples, read_upload, silence_warning
-from kws_nb.recordings import delete_recording, loudest_second, recordings, save_recording
+from kws_nb.recordings import delete_recording, loudest_second, recordings, save_recording, silence_warning
+from kws_nb.widgets.recorder import LARGEST_UPLOAD, Recorder, decode_samples, read_upload
 
 SOUND = (0.3 * np.sin(np.arange(16000) * 0.1)).astype("<f4")
 
@@ -241,7 +241,7 @@ def test_never_overwrites(tmp_path):
 
 
 def test_a_name_taken_at_the_last_moment_is_left_alone(tmp_path, monkeypatch):
-    import kws_nb.widgets.recorder as module
+    import kws_nb.recordings as module
 
     def rival(start):  # between the look and the creation
         (tmp_path / f"yes/me_nohash_{start}.wav").write_bytes(b"somebody else's")

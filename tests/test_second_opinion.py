@@ -8,7 +8,7 @@ from ccode import QEMU, clip_source
 
 from kws_nb.audio import fit_length, to_int16
 from kws_nb.board import Board, build_firmware, parse_line
-from kws_nb.data import speak
+from kws_nb.speech import speak
 
 
 @pytest.fixture(scope="module")

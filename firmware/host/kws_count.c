@@ -77,6 +77,10 @@ void kws_count_block(void* uc, uint64_t block_address, uint32_t bytes, void* use
   if (address >= c->code_bytes) return;
   const uint32_t i = address / 2;
   if (c->block_bytes[i] != bytes) c->measure(address, bytes);
+  if (c->block_bytes[i] != bytes || (c->cycles >= c->ask_cycles && c->ask())) {
+    c->stop(uc);  // before the block: it is counted when it runs
+    return;
+  }
   const uint32_t refill_cycles = address != c->next_address ? c->taken_branch_cycles : 0;
   if (address != c->next_address) follow_jump(c, address);
   kws_call_node* node = &c->calls->nodes[c->calls->frames[c->calls->depth].node];
@@ -92,5 +96,4 @@ void kws_count_block(void* uc, uint64_t block_address, uint32_t bytes, void* use
   c->block_runs[i] += 1;
   c->next_address = address + bytes;
   c->after_call = c->block_calls[i];
-  if (c->cycles > c->cycle_limit) c->stop(uc);
 }

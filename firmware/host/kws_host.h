@@ -76,8 +76,9 @@ typedef struct {
   uint32_t n_watches;
   kws_call_tree* calls;
   uint32_t taken_branch_cycles;  // what a refill of the pipeline costs
-  uint64_t cycle_limit;          // past this one the emulator is stopped
-  void (*measure)(uint32_t address, uint32_t bytes);  // fills in a new block
+  uint64_t ask_cycles;           // from this one on Python is asked whether to stop
+  int (*ask)(void);              // 1: stop
+  void (*measure)(uint32_t address, uint32_t bytes);  // fills in a new block; the emulator stops where it did not
   int (*read_register)(void* uc, int register_id, void* value);
   int (*stop)(void* uc);
   int link_register;             // register ids of the emulator

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ..core import *
 from ..board import *
 from ..protocol_emulated import CLOCK_HZ
-from ..size import Table
+from ..results import *
 
 # %% ../../nbs/studies/energy.ipynb #817420c0
 @dataclass(frozen=True)

@@ -12,11 +12,13 @@ import numpy as np
 from dataclasses import dataclass, replace
 from ..core import *
 from ..packing import requantize, single_rounding
-from ..codegen import Layer, core_layers, fast_layers, run_core
+from ..layers import Layer, core_layers, run_core
+from ..kernels import fast_layers
 from ..convert import read_tflite
 from ..board import reference_model
 from ..protocol_emulated import CLOCK_HZ
-from ..size import Table, image_size
+from ..results import *
+from ..size import image_size
 from ..verify import RawBoard, verification_inputs
 
 # %% ../../nbs/studies/ladder.ipynb #0025de19

@@ -12,6 +12,7 @@ import ipywidgets as w
 from dataclasses import dataclass
 from importlib.resources import files
 from ..core import *
+from ..results import *
 from ..size import *
 
 # %% ../../nbs/widgets/size_explorer.ipynb #39a78183
@@ -39,7 +40,7 @@ def linear_cycles(inputs)->int: # estimated
     return round(5.9*inputs + 282 if inputs % 4 == 0 else 29*inputs + 400) + 1400
 
 # %% ../../nbs/widgets/size_explorer.ipynb #67a9795d
-_REST_FLASH = {True: 23_448, False: 22_292} # bytes of the live image without the model: with the fast kernel, with the general one
+_REST_FLASH = {True: 23_680, False: 22_292} # bytes of the live image without the model: with the fast kernel, with the general one
 _REST_RAM = {True: 6_168 + 616, False: 6_164 + 488} # bytes: static without the activations, and the deepest stack
 BITS = (1, 2, 4, 8, 16, 32)
 
@@ -75,7 +76,7 @@ def estimate_size(channels=8, kernel=(10, 8), stride=(2, 2), bits=8,
     rows, columns = -(-N_FRAMES//stride[0]), -(-N_CHANNELS//stride[1])
     inputs, groups = rows*columns*channels, -(-channels//4)
     weights, width = taps*channels + len(LABELS)*inputs, max(1, bits//8)
-    conv = 176*channels + 4*rows + 20 if fast else 9*channels + groups*(16 + 4*(-(-taps//4)*4)) + 52 # as the C stores it, at 8 bits
+    conv = 176*channels + 4*rows + 24 if fast else 9*channels + groups*(16 + 4*(-(-taps//4)*4)) + 52 # as the C stores it, at 8 bits
     model = conv + 4*inputs + 100 + (weights*bits//8 - weights if bits != 8 else 0)
     scratch = 5096 if fast else -(-taps//4)*4
     peak = (N_FRAMES*N_CHANNELS + inputs)*width

@@ -3,7 +3,7 @@
 
 #if KWS_DSP
 
-// input - zero point = input + 128: the input with its sign bit turned over.
+// input + 128: the input with its sign bit turned over.
 static const uint32_t sign_bits = 0x80808080u;
 
 // Four columns become two words of two columns each: columns 0 and 2, columns 1 and 3.
@@ -19,10 +19,12 @@ static inline uint32_t odd_pair(uint32_t bytes) { return spread_by_5(kws_odd_byt
 
 // Group m of a row is the columns 4m + 2 - pad_left ... 4m + 5 - pad_left. The head takes groups 0..2, block k takes
 // groups 4k + 2 ... 4k + 6, the even words first. Only the first group and the last may hang over the edge: they are
-// loaded from inside and shifted, which puts zeros outside.
+// loaded from inside and shifted, and the zero point takes the place of what is outside.
 static void widen_row(const kws_conv2d_pairs* l, const int8_t* row, uint32_t* head, uint32_t* block) {
+  const uint32_t zero_bytes = (uint32_t)l->input_zero * 0x01010101u;
   const int left_outside = l->pad_left - 2, right_outside = 16 * l->blocks + 12 - left_outside - l->input_width;
   uint32_t bytes = (kws_load_word(row) ^ sign_bits) << (8 * left_outside);
+  bytes |= zero_bytes & ((1u << (8 * left_outside)) - 1u);
   row -= left_outside;
   head[0] = even_pair(bytes);
   head[3] = odd_pair(bytes);
@@ -44,19 +46,39 @@ static void widen_row(const kws_conv2d_pairs* l, const int8_t* row, uint32_t* he
     }
     row += 16;
     const int outside = k == l->blocks - 1 && right_outside > 0 ? right_outside : 0;
-    bytes = outside < 4 ? (kws_load_word(row - outside) ^ sign_bits) >> (8 * outside) : 0;
+    bytes = zero_bytes;
+    if (outside < 4) bytes = (kws_load_word(row - outside) ^ sign_bits) >> (8 * outside);
+    if (outside > 0 && outside < 4) bytes |= zero_bytes << (32 - 8 * outside);
     block[4] = even = even_pair(bytes);
     block[9] = odd = odd_pair(bytes);
     block += l->input_height * 10;
   }
 }
 
+// From pairs of columns that count from -128 to pairs that count from the input's zero point. n: even.
+KWS_SMALL static void take_zero(uint32_t* pairs, int n, uint32_t zero) {
+  const uint32_t zeros = zero | zero << 21;
+  for (uint32_t* const end = pairs + n; pairs < end; pairs += 2) {
+    pairs[0] -= zeros;
+    pairs[1] -= zeros;
+  }
+}
+
+static void widen_rows(const kws_conv2d_pairs* l, int first, int end, const int8_t* input, uint32_t* pairs) {
+  uint32_t* const blocks = pairs + l->input_height * 6;
+  for (int row = first; row < end; ++row)
+    widen_row(l, input + row * l->input_width, pairs + row * 6, blocks + row * 10);
+  if (l->input_zero == 0) return;
+  const uint32_t zero = (uint32_t)l->input_zero;
+  take_zero(pairs + first * 6, (end - first) * 6, zero);
+  for (int k = 0; k < l->blocks; ++k) take_zero(blocks + (k * l->input_height + first) * 10, (end - first) * 10, zero);
+}
+
 void kws_conv2d_pairs_rows_s8(const kws_conv2d_pairs* l, int first_row, int end_row, const int8_t* input,
                               int8_t* output, uint32_t* pairs) {
   if (first_row >= end_row) return;
   const kws_pairs_row *first = l->rows + first_row, *last = l->rows + end_row - 1;
-  for (int row = first->input_row; row < last->input_row + last->kernel_rows; ++row)
-    widen_row(l, input + row * l->input_width, pairs + row * 6, pairs + l->input_height * 6 + row * 10);
+  widen_rows(l, first->input_row, last->input_row + last->kernel_rows, input, pairs);
   const int row_bytes = l->output_channels * l->output_width;
   for (int c = 0; c < l->output_channels; ++c) {
     const kws_pairs_job job = {

@@ -142,6 +142,7 @@ typedef struct {
   int16_t output_width, output_channels;
   int16_t pad_left;                 // 2 or 3
   int16_t blocks;                   // n
+  int16_t input_zero;               // the input's zero point + 128, 0..255
   const kws_pairs_filter* filters;  // [output_channels]
   const kws_pairs_row* rows;        // [output_height]
 } kws_conv2d_pairs;
