@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
+from queue import Queue
 
 import numpy as np
 import pytest
@@ -207,26 +208,25 @@ CRASHING = """
     }"""
 
 
-def test_serve_lives_on_after_a_crash(tmp_path, capsys):
+def test_serve_lives_on_after_a_crash(tmp_path, monkeypatch):
     "Before, it died with the words that no serial device can be offered here."
-    image, ended = firmware_image(tmp_path, CRASHING), threading.Event()
+    image, ended, said = firmware_image(tmp_path, CRASHING), threading.Event(), Queue()
+    monkeypatch.setattr(protocol_emulated, "print", lambda text, **_: said.put(text), raising=False)
     served = threading.Thread(target=serve, args=(emulated_port(image=image), ended.is_set))
     served.start()
     try:
-        device = ""
-        while not device:
-            device += capsys.readouterr().out.strip()
-        with serial.Serial(device, timeout=60) as port:
+        with serial.Serial(said.get(timeout=60), timeout=60) as port:
             for _ in range(2):
                 port.write(b"x!y")
                 assert port.read_until(b"x")[-1:] == b"x"
                 assert port.read_until(b"A")[-1:] == b"A", "no fresh start"
+                assert "crashed at 0x" in said.get(timeout=60)
             port.write(b"z")
             assert port.read_until(b"z")[-1:] == b"z"
     finally:
         ended.set()
         served.join()
-    assert capsys.readouterr().err.count("crashed at 0x") == 2
+    assert said.empty()
 
 
 def test_serve_ends_at_ctrl_c_while_a_command_runs():
