@@ -126,7 +126,7 @@ def digest(*parts # arrays, bytes, or values with a `repr`
         return part if isinstance(part, bytes) else repr(part).encode()
     return hashlib.sha256(b''.join(map(content, parts))).hexdigest()[:16]
 
-# %% ../nbs/library/results.ipynb #4a8d320b
+# %% ../nbs/library/results.ipynb #78064387
 def _as_json(value): return json.loads(json.dumps(value)) # what a file gives back: no tuples, and keys are text
 
 def _damaged(path, why):
@@ -139,6 +139,7 @@ def _read(path)->dict: # of a study; empty where there is no file
     if not isinstance(value, dict): raise _damaged(path, 'it holds no names')
     return value
 
+# %% ../nbs/library/results.ipynb #4a8d320b
 class Study:
     "Runs and what came of them: a finished study is read from its file, an interrupted one goes on after its last run."
     def __init__(self,

@@ -186,8 +186,35 @@ def fold_standardization(model:TinyConv, mean:float, deviation:float # of the fe
     model.pad.value = 0.
     return model
 
+# %% ../nbs/04_training.ipynb #65f2c897
+class _OnDisk: # of a run
+    def save(self, path): # *.safetensors
+        "Keep all of it."
+        from safetensors.torch import save_file
+        tensors = {f'model.{k}': v for k, v in self.model.state_dict().items()}
+        tensors |= {f'best.{k}': v for k, v in self.best.items()}
+        for i, moments in self.optimizer.state_dict()['state'].items():
+            tensors |= {f'adam.{i}.{k}': v for k, v in moments.items()}
+        about = json.dumps(dict(key=self.key, history=self.history, best_epoch=self.best_epoch))
+        with atomic_path(path) as temporary: save_file(tensors, temporary, metadata=dict(kws_nb=about))
+
+    def load(self, path): # written by `save`
+        "Go on where another process stopped; a run with other data or settings is refused."
+        tensors, about = _read_safetensors(path)
+        if about.get('key') != self.key:
+            remedy = 'Remove it, or name another checkpoint'
+            raise KwsError(f'{path} belongs to a run with other data or settings. {remedy}')
+        def part(name):
+            start = f'{name}.'
+            return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+        self.model.load_state_dict(part('model'))
+        self.best, self.history, self.best_epoch = part('best'), about['history'], about['best_epoch']
+        adam = self.optimizer.state_dict()
+        adam['state'] = {i: part(f'adam.{i}') for i in range(len(adam['param_groups'][0]['params']))}
+        self.optimizer.load_state_dict(adam)
+
 # %% ../nbs/04_training.ipynb #ce0608d7
-class Run:
+class Run(_OnDisk):
     "All that a run needs to go on: model, optimiser, best model so far, history."
     def __init__(self,
                  settings:Settings,
@@ -221,31 +248,6 @@ class Run:
         model = self.finished()
         model.load_state_dict(self.best)
         return Trained(model.eval(), self.history, self.best_epoch, self.settings)
-
-    def save(self, path): # *.safetensors
-        "Keep all of it."
-        from safetensors.torch import save_file
-        tensors = {f'model.{k}': v for k, v in self.model.state_dict().items()}
-        tensors |= {f'best.{k}': v for k, v in self.best.items()}
-        for i, moments in self.optimizer.state_dict()['state'].items():
-            tensors |= {f'adam.{i}.{k}': v for k, v in moments.items()}
-        about = json.dumps(dict(key=self.key, history=self.history, best_epoch=self.best_epoch))
-        with atomic_path(path) as temporary: save_file(tensors, temporary, metadata=dict(kws_nb=about))
-
-    def load(self, path): # written by `save`
-        "Go on where another process stopped; a run with other data or settings is refused."
-        tensors, about = _read_safetensors(path)
-        if about.get('key') != self.key:
-            remedy = 'Remove it, or name another checkpoint'
-            raise KwsError(f'{path} belongs to a run with other data or settings. {remedy}')
-        def part(name):
-            start = f'{name}.'
-            return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
-        self.model.load_state_dict(part('model'))
-        self.best, self.history, self.best_epoch = part('best'), about['history'], about['best_epoch']
-        adam = self.optimizer.state_dict()
-        adam['state'] = {i: part(f'adam.{i}') for i in range(len(adam['param_groups'][0]['params']))}
-        self.optimizer.load_state_dict(adam)
 
 # %% ../nbs/04_training.ipynb #959445c0
 def data_hash(data:Data)->str: # 16 hex digits
