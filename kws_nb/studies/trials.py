@@ -10,7 +10,7 @@ import numpy as np
 from collections import Counter
 from pathlib import Path
 from ..core import *
-from ..board import EMULATED, build_firmware, reference_model
+from ..board import build_firmware, emulated_port, reference_model
 from ..results import Accuracy, Study, Table, digest
 from ..sessions import *
 from ..streams import *
@@ -65,7 +65,7 @@ def trial_study(recorded:Recorded,
     if study.finished: return study.finished
     alone, results = _clips_alone(recorded, model), {}
     for gaps, stream in streams.items():
-        session = hear_trials(stream, f'{EMULATED}?image={build_firmware(model)}') # which keeps what it has heard
+        session = hear_trials(stream, emulated_port(image=build_firmware(model))) # which keeps what it has heard
         results[gaps] = {}
         for threshold in thresholds:
             found = detect_words(session.heard, threshold=threshold)
