@@ -18,7 +18,8 @@ from .training_bench import *
 # %% ../nbs/library/bench.ipynb #a9581101
 # key -> what, unit, the goal, the anchor and what it is
 GOALS = dict(
-    inference_instructions=('one inference, softmax included', 'instructions', 240_000, '1,494,989 (TFLM + CMSIS-NN, fastest build)'),
+    inference_instructions=('one inference, softmax included', 'instructions', 240_000,
+                            '1,494,989 (TFLM + CMSIS-NN, fastest build)'),
     inference_cycles_estimated=('the same', 'cycles (estimated)', 360_000, '2,030,000 (estimated)'),
     streaming_hop_instructions=('the same after 40 ms more of sound', 'instructions', 60_000, '62,643 (prototype)'),
     frontend_frame_instructions=('front end, one 20 ms frame', 'instructions', 41_000, '82,200 (TFLM, -O3)'),
@@ -31,7 +32,8 @@ def bench(toolchain='clang',  # or 'gcc'
          )->dict:             # the keys of `GOALS`, and `compiler`
     "Measure the live image on three seconds of speech."
     machine = Machine(build_firmware(model, toolchain))
-    clips = [fit_length(to_int16(read_clip(path))) for path in sorted((models_dir().parent/'clips').glob('*.wav'))]
+    paths = sorted((models_dir().parent/'clips').glob('*.wav'))
+    clips = [fit_length(to_int16(read_clip(path))) for path in paths]
     speech = np.concatenate(clips*2)
     machine.audio.extend(speech.tolist())
     machine.run()
@@ -70,7 +72,8 @@ def host_latencies(seconds=.3 # for each engine
 def bench_lines(result:dict)->list:
     "The table as lines of text."
     rows = [('', '', 'measured', 'goal', 'anchor')]
-    for key, (what, unit, goal, anchor) in GOALS.items(): rows.append((what, unit, f'{result[key]:,}', f'{goal:,}', anchor))
+    for key, (what, unit, goal, anchor) in GOALS.items():
+        rows.append((what, unit, f'{result[key]:,}', f'{goal:,}', anchor))
     return [f'{what:36} {unit:18} {measured:>9} {goal:>9}   {anchor}' for what, unit, measured, goal, anchor in rows]
 
 def run_bench()->dict:

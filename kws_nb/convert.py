@@ -44,8 +44,12 @@ def check_network(model): # what `convert` can't turn into one input and a score
     if broken: raise KwsError(f'The network\'s {broken[0]} holds numbers that are not finite. Train it again')
     try:
         with torch.no_grad(): scores = model.eval()(torch.zeros(1, N_FRAMES, N_CHANNELS))
-    except (RuntimeError, ValueError, IndexError) as error: raise KwsError(f'The network does not take features [n, {N_FRAMES}, {N_CHANNELS}]: {str(error).splitlines()[0]}') from None
-    if scores.ndim != 2 or len(scores) != 1: raise KwsError(f'The network turns features [1, {N_FRAMES}, {N_CHANNELS}] into {list(scores.shape)}; expected [1, scores]')
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise KwsError(f'The network does not take features [n, {N_FRAMES}, {N_CHANNELS}]: '
+                       f'{str(error).splitlines()[0]}') from None
+    if scores.ndim != 2 or len(scores) != 1:
+        raise KwsError(f'The network turns features [1, {N_FRAMES}, {N_CHANNELS}] into {list(scores.shape)}; '
+                       'expected [1, scores]')
 
 def _with_softmax(model): # [1, 1, 49, 40] -> probabilities
     import torch
@@ -60,11 +64,13 @@ def export_onnx(model): # TinyConv -> onnx.ModelProto, input [1, 1, 49, 40], out
     "The model with a softmax, as ONNX (opset 13), padding folded into the convolution."
     import onnx, torch
     check_network(model)
-    buffer = io.BytesIO()
+    buffer, clip = io.BytesIO(), torch.zeros(1, 1, N_FRAMES, N_CHANNELS)
+    options = dict(dynamo=False, opset_version=13, input_names=['features'], output_names=['scores'])
     try:
-        with quiet_tensorflow():
-            torch.onnx.export(_with_softmax(model), torch.zeros(1, 1, N_FRAMES, N_CHANNELS), buffer, dynamo=False, opset_version=13, input_names=['features'], output_names=['scores'])
-    except torch.onnx.errors.OnnxExporterError as error: raise KwsError(f'ONNX lacks an operator ({str(error).splitlines()[0].rstrip(". ")}). Build the network without it') from None
+        with quiet_tensorflow(): torch.onnx.export(_with_softmax(model), clip, buffer, **options)
+    except torch.onnx.errors.OnnxExporterError as error:
+        reason = str(error).splitlines()[0].rstrip('. ')
+        raise KwsError(f'ONNX lacks an operator ({reason}). Build the network without it') from None
     return _drop_unused(_fold_pad(_drop_channel_detour(onnx.load_from_string(buffer.getvalue()))))
 
 # %% ../nbs/05_deployment.ipynb #97edbd39
@@ -88,13 +94,17 @@ def _image_size(onnx_model, name): # rows and columns of a value in the graph, b
     part = onnx.ModelProto.FromString(onnx_model.SerializeToString())
     del part.graph.output[:]
     part.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    return ReferenceEvaluator(_drop_unused(part)).run(None, dict(features=np.zeros((1, 1, N_FRAMES, N_CHANNELS), np.float32)))[0].shape[-2:]
+    clip = np.zeros((1, 1, N_FRAMES, N_CHANNELS), np.float32)
+    return ReferenceEvaluator(_drop_unused(part)).run(None, dict(features=clip))[0].shape[-2:]
 
 def _make_same(conv, pads, size): # pads: (before, after) of rows and of columns; size: of what is padded
     import onnx
     attribute = {a.name: list(a.ints) for a in conv.attribute}
-    expected = [same_pads(n, k, s) for n, k, s in zip(size, attribute['kernel_shape'], attribute.get('strides', (1, 1)))]
-    if pads != expected: raise KwsError(f'The padding is {pads} (rows, columns: before and after), and SAME would be {expected}: TFLite has no such convolution. Pad as SAME does, or not at all')
+    kernel, strides = attribute['kernel_shape'], attribute.get('strides', (1, 1))
+    expected = [same_pads(n, k, s) for n, k, s in zip(size, kernel, strides)]
+    if pads != expected:
+        raise KwsError(f'The padding is {pads} (rows, columns: before and after), and SAME would be {expected}: '
+                       'TFLite has no such convolution. Pad as SAME does, or not at all')
     for a in [a for a in conv.attribute if a.name in ('pads', 'auto_pad')]: conv.attribute.remove(a)
     conv.attribute.append(onnx.helper.make_attribute('auto_pad', 'SAME_UPPER'))
 
@@ -108,17 +118,20 @@ def _fold_pad(onnx_model):
     for pad in [n for n in graph.node if n.op_type == 'Pad']:
         following = [n for n in graph.node if pad.output[0] in n.input]
         names = [n.op_type for n in following]
-        if names != ['Conv']: raise KwsError(f'A Pad in front of {", ".join(names) or "nothing"}: TFLite pads in convolutions only. Put it in front of a convolution, or leave it out')
+        if names != ['Conv']:
+            raise KwsError(f'A Pad in front of {", ".join(names) or "nothing"}: TFLite pads in convolutions only. '
+                           'Put it in front of a convolution, or leave it out')
         pads = _constant_pads(graph, pad, values)
         _make_same(following[0], [(pads[2], pads[6]), (pads[3], pads[7])], _image_size(onnx_model, pad.input[0]))
         _rewire(graph, pad)
     for conv in [n for n in graph.node if n.op_type == 'Conv']:
         pads = next((list(a.ints) for a in conv.attribute if a.name == 'pads'), None)
-        if pads and any(pads): _make_same(conv, [(pads[0], pads[2]), (pads[1], pads[3])], _image_size(onnx_model, conv.input[0]))
+        if not pads or not any(pads): continue
+        _make_same(conv, [(pads[0], pads[2]), (pads[1], pads[3])], _image_size(onnx_model, conv.input[0]))
     return onnx_model
 
 # %% ../nbs/05_deployment.ipynb #f9b75494
-def _drop_unused(onnx_model): # the exporter's small nodes that computed the pads, and the network's own that nothing reads any more
+def _drop_unused(onnx_model): # the exporter's small nodes that computed the pads, and what nothing reads any more
     graph, used = onnx_model.graph, {output.name for output in onnx_model.graph.output}
     for node in reversed(list(graph.node)):
         if used & set(node.output): used |= set(node.input)
@@ -136,10 +149,12 @@ def _constant_pads(graph, pad, values): # the exporter may compute the pads with
             needed |= set(node.input)
     output = onnx.helper.make_tensor_value_info(pad.input[1], onnx.TensorProto.INT64, None)
     small = onnx.helper.make_graph(nodes, 'pads', [], [output], [i for i in graph.initializer if i.name in needed])
-    return ReferenceEvaluator(onnx.helper.make_model(small, opset_imports=[onnx.helper.make_opsetid('', 13)])).run(None, {})[0].tolist()
+    whole = onnx.helper.make_model(small, opset_imports=[onnx.helper.make_opsetid('', 13)])
+    return ReferenceEvaluator(whole).run(None, {})[0].tolist()
 
 # %% ../nbs/05_deployment.ipynb #bc669afe
-def _stand_in_for_addons(): # onnx-tf imports tensorflow_addons, for operators no network here has; there is none for TensorFlow after 2.15
+def _stand_in_for_addons():
+    "onnx-tf imports tensorflow_addons, for operators that no network here has; TensorFlow after 2.15 has none."
     import sys, types
     from importlib.util import find_spec
     if 'tensorflow_addons' in sys.modules or find_spec('tensorflow_addons'): return
@@ -147,7 +162,9 @@ def _stand_in_for_addons(): # onnx-tf imports tensorflow_addons, for operators n
         def __getattr__(self, name):
             if name.startswith('__'): raise AttributeError(name)
             return Absent(f'{self.__name__}.{name}')
-        def __call__(self, *args, **kwargs): raise KwsError(f'The network needs {self.__name__}, which this TensorFlow has not. Build it without, or use Python 3.11 and TensorFlow 2.15')
+        def __call__(self, *args, **kwargs):
+            raise KwsError(f'The network needs {self.__name__}, which this TensorFlow has not. '
+                           'Build it without, or use Python 3.11 and TensorFlow 2.15')
     sys.modules['tensorflow_addons'] = Absent('tensorflow_addons')
 
 # %% ../nbs/05_deployment.ipynb #0ad13601
@@ -159,25 +176,38 @@ def export_saved_model(onnx_model, folder):
         from onnx_tf.backend import prepare
         network = prepare(onnx_model).tf_module
         @tf.function(input_signature=[tf.TensorSpec((1, N_FRAMES, N_CHANNELS, 1), tf.float32, name='features')])
-        def serve(features): return dict(scores=network(features=tf.transpose(features, (0, 3, 1, 2)))['scores'])
+        def serve(features):
+            channels_first = tf.transpose(features, (0, 3, 1, 2))
+            return dict(scores=network(features=channels_first)['scores'])
         try:
-            with atomic_path(folder) as temporary: tf.saved_model.save(network, str(temporary), signatures=serve)
+            with atomic_path(folder) as temporary:
+                tf.saved_model.save(network, str(temporary), signatures=serve)
         except (OSError, KwsError): raise
         except Exception as error: raise KwsError(_why_not_onnx_tf(error, onnx_model)) from None
     return Path(folder)
 
 def _why_not_onnx_tf(error, onnx_model):
-    names, lines = ', '.join(sorted({n.op_type for n in onnx_model.graph.node})), [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f'onnx-tf cannot build the network ({type(error).__name__}: {(lines or ["no reason"])[-1][:200]}). It has {names}: build it without the one that is named'
+    names = ', '.join(sorted({n.op_type for n in onnx_model.graph.node}))
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ['no reason']
+    return (f'onnx-tf cannot build the network ({type(error).__name__}: {lines[-1][:200]}). '
+            f'It has {names}: build it without the one that is named')
 
 # %% ../nbs/05_deployment.ipynb #79dafee7
 def check_calibration(calibration)->np.ndarray: # float32
     "Refuse what no range can be found from."
     try: clips = np.asarray(calibration, np.float32)
-    except (TypeError, ValueError) as error: raise KwsError(f'Calibration clips are numbers [n, {N_FRAMES}, {N_CHANNELS}], one array: {error}. Make them with micro_features') from None
-    if clips.shape[1:] != (N_FRAMES, N_CHANNELS): raise KwsError(f'Calibration clips are features [n, {N_FRAMES}, {N_CHANNELS}], got {list(clips.shape)}. Make them with micro_features')
-    if not len(clips): raise KwsError('There is no calibration clip, and full int8 needs the range of every tensor. Give some hundred training clips')
-    if not np.isfinite(clips).all(): raise KwsError(f'Calibration clip {int(np.argwhere(~np.isfinite(clips))[0][0])} holds NaN or infinity. Leave it out')
+    except (TypeError, ValueError) as error:
+        raise KwsError(f'Calibration clips are numbers [n, {N_FRAMES}, {N_CHANNELS}], one array: {error}. '
+                       'Make them with micro_features') from None
+    if clips.shape[1:] != (N_FRAMES, N_CHANNELS):
+        raise KwsError(f'Calibration clips are features [n, {N_FRAMES}, {N_CHANNELS}], got {list(clips.shape)}. '
+                       'Make them with micro_features')
+    if not len(clips):
+        raise KwsError('There is no calibration clip, and full int8 needs the range of every tensor. '
+                       'Give some hundred training clips')
+    if not np.isfinite(clips).all():
+        first = int(np.argwhere(~np.isfinite(clips))[0][0])
+        raise KwsError(f'Calibration clip {first} holds NaN or infinity. Leave it out')
     return clips
 
 def convert_tflite(saved_model,    # folder
@@ -201,16 +231,17 @@ def convert_tflite(saved_model,    # folder
     return content if tuple(labels) == LABELS else add_labels(content, labels)
 
 def _why_not_tflite(error): # TensorFlow's page of text, as a sentence
-    operators = sorted({name for name in re.findall(r"'?tf\.([A-Z]\w+)'?", str(error)) if name not in ('Lite',)})
-    return f'TFLite has no operator for {", ".join(operators)}. Build the network without it' if operators else f'TensorFlow cannot convert the network: {str(error).strip().splitlines()[0][:200]}'
+    operators = sorted(set(re.findall(r"'?tf\.([A-Z]\w+)'?", str(error))) - {'Lite'})
+    if operators: return f'TFLite has no operator for {", ".join(operators)}. Build the network without it'
+    return f'TensorFlow cannot convert the network: {str(error).strip().splitlines()[0][:200]}'
 
 def calibration_clips(data, # `Data`
                       n=300 # at most
                      )->np.ndarray: # float32 `[n, 49, 40]`
     "Features of training clips, evenly spread over all of them."
     from kws_nb.features import micro_features
-    return micro_features(data.training.clips[np.linspace(0, len(data.training) - 1, min(n, len(data.training))).astype(int)])
-
+    chosen = np.linspace(0, len(data.training) - 1, min(n, len(data.training))).astype(int)
+    return micro_features(data.training.clips[chosen])
 
 # %% ../nbs/05_deployment.ipynb #07d36ef0
 def add_labels(content:bytes, # a .tflite
@@ -220,7 +251,8 @@ def add_labels(content:bytes, # a .tflite
     with quiet_tensorflow():
         from tensorflow.lite.python import schema_py_generated as schema
         from tensorflow.lite.tools import flatbuffer_utils
-    model, entry, buffer = flatbuffer_utils.convert_bytearray_to_object(bytearray(content)), schema.MetadataT(), schema.BufferT()
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    entry, buffer = schema.MetadataT(), schema.BufferT()
     entry.name, entry.buffer, buffer.data = LABELS_ENTRY, len(model.buffers), list(json.dumps(labels).encode())
     model.metadata, model.buffers = [*(model.metadata or []), entry], [*model.buffers, buffer]
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
@@ -229,16 +261,17 @@ def model_labels(graph:Graph # of `read_tflite`
                 )->tuple:
     "What a model's scores stand for: its metadata says it; where that is silent, `LABELS`."
     labels, n = graph.labels or LABELS, graph.outputs[0].shape[-1]
-    if len(labels) != n: raise KwsError(f'The model gives {n} scores, and there are {len(labels)} labels: {", ".join(labels)}. Convert it from a network that names its labels')
+    if len(labels) != n:
+        raise KwsError(f'The model gives {n} scores, and there are {len(labels)} labels: {", ".join(labels)}. '
+                       'Convert it from a network that names its labels')
     return labels
-
 
 # %% ../nbs/05_deployment.ipynb #7e3ec739
 @contextlib.contextmanager
 def atomic_files(folder,    # made if it is missing
                  names      # of the files and folders that belong together
                 ):
-    "A temporary folder; when the block ends well, what is in it takes the place of all of `names`. Else all stays as it was."
+    "A temporary folder; when the block ends well, what is in it takes the place of all of `names`, else nothing does."
     folder, made = Path(folder), not Path(folder).exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -257,11 +290,14 @@ def atomic_files(folder,    # made if it is missing
         finally:
             shutil.rmtree(holder, ignore_errors=True)
             if made and not any(folder.iterdir()): folder.rmdir()
-    except OSError as error: raise KwsError(f'{folder} cannot be written: {error.strerror or error}. Name another folder, or make room') from None
+    except OSError as error:
+        raise KwsError(f'{folder} cannot be written: {error.strerror or error}. '
+                       'Name another folder, or make room') from None
 
 def _put_back(folder, new, old, names, before): # as if nothing had been moved
     for name in names:
-        if (folder/name).exists() and ((old/name).exists() or name not in before): os.replace(folder/name, new/name)
+        is_new = (old/name).exists() or name not in before
+        if (folder/name).exists() and is_new: os.replace(folder/name, new/name)
         if (old/name).exists(): os.replace(old/name, folder/name)
 
 # %% ../nbs/05_deployment.ipynb #d91849f3
@@ -286,7 +322,8 @@ def convert(model,        # TinyConv
         onnx_model = export_onnx(model)
         result.onnx.write_bytes(onnx_model.SerializeToString())
         export_saved_model(onnx_model, result.saved_model)
-        for target, clips in ((result.float_tflite, None), (result.int8_tflite, calibration)): target.write_bytes(convert_tflite(result.saved_model, clips, getattr(model, 'labels', LABELS)))
+        for target, clips in ((result.float_tflite, None), (result.int8_tflite, calibration)):
+            target.write_bytes(convert_tflite(result.saved_model, clips, getattr(model, 'labels', LABELS)))
     return Converted(*(Path(folder)/name for name in CONVERTED))
 
 # %% ../nbs/05_deployment.ipynb #d8c3f385
@@ -294,7 +331,8 @@ def quantize_features(features, # float32
                       tensor    # the model's input
                      )->np.ndarray: # int8
     "Real values as the input's codes."
-    return np.clip(np.rint(np.asarray(features, np.float64)/np.float64(tensor.scale[0])) + tensor.zero_point, -128, 127).astype(np.int8)
+    codes = np.rint(np.asarray(features, np.float64)/np.float64(tensor.scale[0])) + tensor.zero_point
+    return np.clip(codes, -128, 127).astype(np.int8)
 
 def _interpreter(content, engine): # a function from one input array to one output array
     if engine == 'tflite-micro':
@@ -309,7 +347,8 @@ def _interpreter(content, engine): # a function from one input array to one outp
     elif engine == 'tensorflow':
         with quiet_tensorflow(): from tensorflow.lite.python.interpreter import Interpreter, OpResolverType
     else: raise KwsError(f'{engine!r} is no engine; there are {", ".join(ENGINES)}')
-    lite = Interpreter(model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1)
+    kernels = OpResolverType.BUILTIN_REF
+    lite = Interpreter(model_content=content, experimental_op_resolver_type=kernels, num_threads=1)
     lite.allocate_tensors()
     input_, output = lite.get_input_details()[0]['index'], lite.get_output_details()[0]['index']
     def run(x):
@@ -327,7 +366,7 @@ def best_engine()->str:
     modules = {'tflite-micro': 'tflite_micro', 'tensorflow': 'tensorflow', 'litert': 'ai_edge_litert'}
     return next(engine for engine, module in modules.items() if find_spec(module))
 
-def _fits_input(given, wanted): # shapes without the batch: the same but for dimensions of 1, or all of it as one vector
+def _fits_input(given, wanted): # shapes without the batch: the same but for dimensions of 1, or one vector of all
     given, wanted = ([n for n in shape if n != 1] for shape in (given, wanted))
     return given == wanted or wanted == [np.prod(given)]
 
@@ -340,10 +379,13 @@ def run_tflite(model,     # path or bytes
     content = model if isinstance(model, bytes) else Path(model).read_bytes()
     features, (input_,) = np.asarray(features), graph.inputs
     if not _fits_input(features.shape[1:], input_.shape[1:]):
-        raise KwsError(f'The model takes {list(input_.shape)}, the features are {list(features.shape)}. Make them with micro_features')
+        raise KwsError(f'The model takes {list(input_.shape)}, the features are {list(features.shape)}. '
+                       'Make them with micro_features')
     if input_.dtype == 'int8' and features.dtype != np.int8: features = quantize_features(features, input_)
     run = _interpreter(content, engine or best_engine())
-    return np.stack([run(x.reshape(1, *input_.shape[1:]))[0].copy() for x in features]) if len(features) else np.zeros((0, *graph.outputs[0].shape[1:]), graph.outputs[0].dtype)
+    outputs = np.zeros((len(features), *graph.outputs[0].shape[1:]), graph.outputs[0].dtype)
+    for output, x in zip(outputs, features): output[:] = run(x.reshape(1, *input_.shape[1:]))[0]
+    return outputs
 
 # %% ../nbs/05_deployment.ipynb #f5b45de5
 def _calibration_sets(data, counts, seeds): # (where from, n, seed, features), the largest of each split once
@@ -352,22 +394,27 @@ def _calibration_sets(data, counts, seeds): # (where from, n, seed, features), t
     for split in SPLITS:
         features = micro_features(getattr(data, split).clips)
         for n in (*(n for n in counts if n < len(features)), len(features)):
-            for seed in seeds if n < len(features) else (0,): yield split, n, seed, features[np.random.default_rng([seed, n]).choice(len(features), n, replace=False)]
+            for seed in seeds if n < len(features) else (0,):
+                chosen = np.random.default_rng([seed, n]).choice(len(features), n, replace=False)
+                yield split, n, seed, features[chosen]
     quiet = micro_features(data.training.clips[data.training.labels == 0])
     for seed in seeds:
         rng, n = np.random.default_rng(seed), min(100, len(quiet))
         yield 'silence class only', n, seed, quiet[rng.choice(len(quiet), n, replace=False)]
-        yield 'white noise', n, seed, micro_features(np.clip(rng.normal(0, 1000, (n, CLIP_SAMPLES)), -32768, 32767).astype(np.int16))
+        noise = np.clip(rng.normal(0, 1000, (n, CLIP_SAMPLES)), -32768, 32767).astype(np.int16)
+        yield 'white noise', n, seed, micro_features(noise)
     yield 'zeros', 1, 0, np.zeros((1, N_FRAMES, N_CHANNELS), np.float32)
 
 # %% ../nbs/05_deployment.ipynb #9d6ffaeb
-def calibration_study(model, data, path=None,           # the result's JSON: read if it is of the same network and data, else written
+def calibration_study(model, data,
+                      path=None, # the result's JSON: read if it is of the same network and data, else written
                       counts=(1, 3, 10, 30, 100, 300, 1000), seeds=range(5)
                      )->dict: # for each choice of clips: right answers, those that only float or only int8 has, scales
     "Calibrate one network with other clips, again and again, and try each int8 file on the test clips."
     from kws_nb.features import micro_features
     from kws_nb.train import data_hash, predict
-    about = dict(data=data.name, data_hash=data_hash(data), model=digest(*(v.numpy() for v in model.state_dict().values())), counts=list(counts), seeds=list(seeds))
+    weights = digest(*(v.numpy() for v in model.state_dict().values()))
+    about = dict(data=data.name, data_hash=data_hash(data), model=weights, counts=list(counts), seeds=list(seeds))
     study = Study(path, about)
     if study.finished: return study.finished
     test, labels, runs = micro_features(data.testing.clips), data.testing.labels, []
@@ -384,8 +431,9 @@ def _calibrated(saved, clips, test, labels, right): # one run; right: what the f
     except KwsError as error: return dict(refused=str(error))
     graph, int8 = read_tflite(content), run_tflite(content, test).argmax(1) == labels
     tensors = dict(input=graph.inputs[0], **{op.name: op.outputs[0] for op in graph.operators})
-    return dict(correct=int(int8.sum()), only_float=int((right & ~int8).sum()), only_int8=int((int8 & ~right).sum()),
-                scales={name: float(t.scale[0]) for name, t in tensors.items()})
+    scales = {name: float(t.scale[0]) for name, t in tensors.items()}
+    counts = dict(correct=int8, only_float=right & ~int8, only_int8=int8 & ~right)
+    return {name: int(clips.sum()) for name, clips in counts.items()} | dict(scales=scales)
 
 # %% ../nbs/05_deployment.ipynb #7e4c1f0c
 def model_array(content:bytes, # of a `.tflite`

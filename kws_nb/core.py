@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SAMPLE_RATE', 'CLIP_SAMPLES', 'WINDOW_MS', 'STEP_MS', 'WINDOW_SAMPLES', 'STEP_SAMPLES', 'N_CHANNELS', 'N_FRAMES',
            'FEATURE_SCALE', 'LABELS', 'KEYWORDS', 'SMOOTHING', 'MICROPHONE_SETTLING_MS', 'MICROPHONE_GAIN',
-           'MOST_KEYWORDS', 'GENERATED', 'KwsError', 'checkout', 'firmware_dir', 'build_dir', 'data_dir', 'models_dir',
-           'labels_for', 'atomic_path', 'write_json', 'progress_bar', 'stable_rng']
+           'MOST_KEYWORDS', 'GENERATED', 'KwsError', 'atomic_path', 'write_json', 'progress_bar', 'checkout',
+           'firmware_dir', 'build_dir', 'data_dir', 'models_dir', 'labels_for', 'stable_rng']
 
 # %% ../nbs/library/core.ipynb #6404fae7
 import errno, hashlib, json, os, re, shutil, tempfile
@@ -28,19 +28,15 @@ KEYWORDS = LABELS[2:]
 SMOOTHING = dict(window_ms=1000, threshold=200, suppression_ms=1500, minimum_count=3) # threshold of 255
 MICROPHONE_SETTLING_MS, MICROPHONE_GAIN = 3500, 13 # of the Arduino's microphone
 
-# %% ../nbs/library/core.ipynb #44c7bb59
+# %% ../nbs/library/core.ipynb #ff6bf0d0
 class KwsError(Exception):
     "An error whose message says what is wrong and what to do; the command line prints it and exits with 1."
 
+# %% ../nbs/library/core.ipynb #36475aaf
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def _remedy(error):
     return 'Make room there' if error.errno in _FULL else 'Use a folder in which you may write'
-
-def checkout()->Path|None: # the clone this package runs from, `None` for an installed wheel
-    "The root of the repository."
-    root = Path(str(files('kws_nb'))).parent
-    return root if (root/'settings.ini').is_file() and (root/'firmware').is_dir() else None
 
 @contextmanager
 def _saying_why(path): # nothing can be written there
@@ -48,45 +44,6 @@ def _saying_why(path): # nothing can be written there
     except OSError as error:
         raise KwsError(f'{path} cannot be written: {error.strerror or error}. {_remedy(error)}') from error
 
-def firmware_dir()->Path: # has `kws/src`, `host`, `emulated`
-    "The C sources."
-    return checkout()/'firmware' if checkout() else Path(str(files('kws_nb')))/'_firmware'
-
-def build_dir()->Path: # made if it is missing
-    "Where generated files and results go."
-    cache = Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache')
-    try: path = checkout()/'build' if checkout() else cache.expanduser()/'kws_nb'
-    except RuntimeError: raise KwsError('No home folder is known. Name a folder for results in XDG_CACHE_HOME') from None
-    with _saying_why(path): path.mkdir(parents=True, exist_ok=True)
-    return path
-
-def data_dir()->Path: # in a clone `data`
-    "Where downloads, caches, recordings and models go."
-    return checkout()/'data' if checkout() else build_dir()/'data'
-
-def models_dir()->Path: # has `tinyconv.safetensors`, `tinyconv.tflite`, `metrics.json`
-    "The reference model that comes with `kws_nb`."
-    return data_dir()/'models' if checkout() else Path(str(files('kws_nb')))/'_data/models'
-
-# %% ../nbs/library/core.ipynb #c47220f7
-MOST_KEYWORDS = 64 # of one model
-
-def labels_for(words # keywords, in the order of their labels
-              )->tuple: # `_silence_`, `_unknown_`, then the words
-    "The labels of a model for these keywords; what can be none is refused."
-    words = tuple(words)
-    wrong = [w for w in words if not (isinstance(w, str) and re.fullmatch(r'[a-z0-9][a-z0-9_-]{0,39}', w, re.ASCII))]
-    twice = [w for i, w in enumerate(words) if w in words[:i]]
-    if not words: raise KwsError('No keyword is named. Name one or more, as in on,off')
-    if wrong:
-        raise KwsError(f'{wrong[0]!r} can be no keyword: use a-z, 0-9, - and _, a letter or digit first, 40 at most. '
-                       '_silence_ and _unknown_ are labels without being named')
-    if twice: raise KwsError(f'The keyword {twice[0]!r} is named twice. Name it once')
-    if len(words) > MOST_KEYWORDS: raise KwsError(f'{len(words)} keywords; at most {MOST_KEYWORDS} are possible')
-    return (*LABELS[:len(LABELS) - len(KEYWORDS)], *words)
-
-
-# %% ../nbs/library/core.ipynb #36475aaf
 @contextmanager
 def _saying_when_full(path): # some libraries tell it in a text only
     try: yield
@@ -122,12 +79,56 @@ def progress_bar(iterable=None, # what to go through; without it, call `update`
     from tqdm.auto import tqdm
     return tqdm(iterable, desc=about, disable=not show or bool(os.environ.get('TQDM_DISABLE')), **kwargs)
 
+# %% ../nbs/library/core.ipynb #44c7bb59
+def checkout()->Path|None: # the clone this package runs from, `None` for an installed wheel
+    "The root of the repository."
+    root = Path(str(files('kws_nb'))).parent
+    return root if (root/'settings.ini').is_file() and (root/'firmware').is_dir() else None
+
+def firmware_dir()->Path: # has `kws/src`, `host`, `emulated`
+    "The C sources."
+    return checkout()/'firmware' if checkout() else Path(str(files('kws_nb')))/'_firmware'
+
+def build_dir()->Path: # made if it is missing
+    "Where generated files and results go."
+    cache = Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache')
+    try: path = checkout()/'build' if checkout() else cache.expanduser()/'kws_nb'
+    except RuntimeError: raise KwsError('No home folder is known. Name one for results in XDG_CACHE_HOME') from None
+    with _saying_why(path): path.mkdir(parents=True, exist_ok=True)
+    return path
+
+def data_dir()->Path: # in a clone `data`
+    "Where downloads, caches, recordings and models go."
+    return checkout()/'data' if checkout() else build_dir()/'data'
+
+def models_dir()->Path: # has `tinyconv.safetensors`, `tinyconv.tflite`, `metrics.json`
+    "The reference model that comes with `kws_nb`."
+    return data_dir()/'models' if checkout() else Path(str(files('kws_nb')))/'_data/models'
+
+# %% ../nbs/library/core.ipynb #c47220f7
+MOST_KEYWORDS = 64 # of one model
+
+def labels_for(words # keywords, in the order of their labels
+              )->tuple: # `_silence_`, `_unknown_`, then the words
+    "The labels of a model for these keywords; what can be none is refused."
+    words = tuple(words)
+    wrong = [w for w in words if not (isinstance(w, str) and re.fullmatch(r'[a-z0-9][a-z0-9_-]{0,39}', w, re.ASCII))]
+    twice = [w for i, w in enumerate(words) if w in words[:i]]
+    if not words: raise KwsError('No keyword is named. Name one or more, as in on,off')
+    if wrong:
+        raise KwsError(f'{wrong[0]!r} can be no keyword: use a-z, 0-9, - and _, a letter or digit first, 40 at most. '
+                       '_silence_ and _unknown_ are labels without being named')
+    if twice: raise KwsError(f'The keyword {twice[0]!r} is named twice. Name it once')
+    if len(words) > MOST_KEYWORDS: raise KwsError(f'{len(words)} keywords; at most {MOST_KEYWORDS} are possible')
+    return (*LABELS[:len(LABELS) - len(KEYWORDS)], *words)
+
+
+# %% ../nbs/library/core.ipynb #8c337667
+GENERATED = '// Generated by kws_nb from the notebooks: run `kws-nb headers` instead of editing it.\n'
+
 # %% ../nbs/library/core.ipynb #a95d0dc5
 def stable_rng(*key # numbers, words
               ):    # numpy Generator
     "The same stream for the same key, everywhere."
     import numpy as np
     return np.random.default_rng(list(hashlib.sha256(repr(key).encode()).digest()))
-
-# %% ../nbs/library/core.ipynb #8c337667
-GENERATED = '// Generated by kws_nb from the notebooks: run `kws-nb headers` instead of editing it.\n'

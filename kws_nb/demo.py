@@ -6,7 +6,7 @@
 __all__ = ['listen', 'measure', 'result_rows', 'show_table', 'run_demo', 'make_reference']
 
 # %% ../nbs/library/demo.ipynb #15051407
-import hashlib, json, shutil
+import hashlib, shutil, subprocess
 import numpy as np
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,8 +19,8 @@ def listen(board, part, say=print)->np.ndarray: # int8 `[n, labels]`
     for n, i in enumerate(np.random.default_rng(0).permutation(len(part)), 1):
         heard = board.classify(part.clips[i])
         codes[i] = heard.codes
-        mark = '✓' if heard.label == board.labels[part.labels[i]] else '✗'
-        say(f'{n:5}/{len(part)}  said {part.words[i]:11} the board heard {heard.label:10} {mark}  {heard.scores[heard.label]:.2f}')
+        mark, score = '✓' if heard.label == board.labels[part.labels[i]] else '✗', heard.scores[heard.label]
+        say(f'{n:5}/{len(part)}  said {part.words[i]:11} the board heard {heard.label:10} {mark}  {score:.2f}')
     return codes
 
 # %% ../nbs/library/demo.ipynb #e614c02b
@@ -30,8 +30,8 @@ def measure(model, converted, data, say=print)->dict: # the row that build/demo.
     from kws_nb.convert import run_tflite
     from kws_nb.features import micro_features
     from kws_nb.protocol_emulated import CLOCK_HZ
-    from kws_nb.size import image_size
     from kws_nb.results import Accuracy
+    from kws_nb.size import image_size
     from kws_nb.train import evaluate
     features, labels = micro_features(data.testing.clips), data.testing.labels
     codes = run_tflite(converted.int8_tflite, features)
@@ -43,22 +43,34 @@ def measure(model, converted, data, say=print)->dict: # the row that build/demo.
     accuracies = dict(float=evaluate(model, features, labels), int8=accuracy(codes), board=accuracy(board_codes))
     size, frontend, inference = image_size(image), watched['frontend'], watched['inference']
     return dict(data=data.name, n_test=len(labels),
-                **{f'accuracy_{k}': a.value for k, a in accuracies.items()}, **{f'interval_{k}': a.interval for k, a in accuracies.items()},
+                **{f'accuracy_{k}': a.value for k, a in accuracies.items()},
+                **{f'interval_{k}': a.interval for k, a in accuracies.items()},
                 board_equals_interpreter=float((codes == board_codes).all(1).mean()),
-                frontend_instructions_per_frame=round(frontend['instructions']/frames), frontend_ms_estimated=1000*frontend['cycles']/frames/CLOCK_HZ,
-                inference_instructions=round(inference['instructions']/inference['calls']), inference_ms_estimated=1000*inference['cycles']/inference['calls']/CLOCK_HZ,
+                frontend_instructions_per_frame=round(frontend['instructions']/frames),
+                frontend_ms_estimated=1000*frontend['cycles']/frames/CLOCK_HZ,
+                inference_instructions=round(inference['instructions']/inference['calls']),
+                inference_ms_estimated=1000*inference['cycles']/inference['calls']/CLOCK_HZ,
                 flash_bytes=size.flash, ram_static_bytes=size.ram, ram_stack_bytes=stack, ram_bytes=size.ram + stack)
 
 # %% ../nbs/library/demo.ipynb #d082e418
 def result_rows(r:dict # of `measure`
                )->list: # of (what, value)
     "The demo's table."
-    def share(name): return f'{100*r[f"accuracy_{name}"]:.1f} %  [{100*r[f"interval_{name}"][0]:.1f}, {100*r[f"interval_{name}"][1]:.1f}]'
-    return [('data', r['data']), ('test clips', f'{r["n_test"]:,}'), ('accuracy, float (95 % interval)', share('float')), ('accuracy, int8', share('int8')),
-            ('accuracy, board', share('board')), ('board = interpreter, byte for byte', f'{100*r["board_equals_interpreter"]:.2f} % of clips'),
-            ('front end, one 20 ms frame', f'{r["frontend_instructions_per_frame"]:,} instructions, {r["frontend_ms_estimated"]:.2f} ms (estimated)'),
-            ('one inference', f'{r["inference_instructions"]:,} instructions, {r["inference_ms_estimated"]:.1f} ms (estimated)'),
-            ('flash of the whole image', f'{r["flash_bytes"]:,} bytes of 1,048,576'), ('RAM, static + deepest stack', f'{r["ram_static_bytes"]:,} + {r["ram_stack_bytes"]:,} bytes of 262,144')]
+    def share(name):
+        low, high = (100*x for x in r[f'interval_{name}'])
+        return f'{100*r[f"accuracy_{name}"]:.1f} %  [{low:.1f}, {high:.1f}]'
+    def work(instructions, ms, digits): return f'{instructions:,} instructions, {ms:.{digits}f} ms (estimated)'
+    frame, inference = r['frontend_instructions_per_frame'], r['inference_instructions']
+    return [('data', r['data']),
+            ('test clips', f'{r["n_test"]:,}'),
+            ('accuracy, float (95 % interval)', share('float')),
+            ('accuracy, int8', share('int8')),
+            ('accuracy, board', share('board')),
+            ('board = interpreter, byte for byte', f'{100*r["board_equals_interpreter"]:.2f} % of clips'),
+            ('front end, one 20 ms frame', work(frame, r['frontend_ms_estimated'], 2)),
+            ('one inference', work(inference, r['inference_ms_estimated'], 1)),
+            ('flash of the whole image', f'{r["flash_bytes"]:,} bytes of 1,048,576'),
+            ('RAM, static + deepest stack', f'{r["ram_static_bytes"]:,} + {r["ram_stack_bytes"]:,} bytes of 262,144')]
 
 def show_table(r, title='From speech to a keyword on a Cortex-M4 (emulated, 64 MHz)'):
     "Print the table."
@@ -78,7 +90,9 @@ def run_demo()->dict:
     print(f'     {data}\n2/4  training TinyConv', flush=True)
     folder = build_dir()/'demo'
     trained, converted = train_and_convert(data, folder)
-    print(f'     best epoch {trained.best_epoch + 1} of {len(trained.history)}\n3/4  converted: {converted.int8_tflite} ({converted.int8_tflite.stat().st_size:,} bytes)\n4/4  the board listens', flush=True)
+    int8 = converted.int8_tflite
+    print(f'     best epoch {trained.best_epoch + 1} of {len(trained.history)}')
+    print(f'3/4  converted: {int8} ({int8.stat().st_size:,} bytes)\n4/4  the board listens', flush=True)
     result = measure(trained.model, converted, data)
     write_json(build_dir()/'demo.json', result)
     show_table(result)
@@ -86,9 +100,15 @@ def run_demo()->dict:
 
 # %% ../nbs/library/demo.ipynb #a7d83e22
 def _commit(): # of the checkout; None where there is none
-    import subprocess
     if not checkout(): return None
-    return subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=checkout(), capture_output=True, text=True).stdout.strip() or None
+    done = subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=checkout(), capture_output=True, text=True)
+    return done.stdout.strip() or None
+
+def _seed_row(run, features, labels): # how one seed's training went
+    from kws_nb.train import evaluate
+    validation = run.history[run.best_epoch]['validation']
+    return dict(seed=run.settings.seed, best_epoch=run.best_epoch, validation=validation,
+                test=evaluate(run.model, features, labels).value)
 
 def make_reference(folder=None, # default data/models
                    seeds=range(5)
@@ -97,19 +117,22 @@ def make_reference(folder=None, # default data/models
     from kws_nb.convert import calibration_clips, convert
     from kws_nb.data import SPLITS, find_data, load_data
     from kws_nb.features import micro_features
-    from kws_nb.train import BETTER, data_hash, evaluate, save_model, train
-    if not find_data(): raise KwsError('The reference model is trained on Speech Commands: run kws-nb download, or set KWS_NB_DATA')
+    from kws_nb.train import BETTER, data_hash, save_model, train
+    if not find_data():
+        raise KwsError('The reference model is trained on Speech Commands: run kws-nb download, or set KWS_NB_DATA')
     data, folder, work = load_data(), Path(folder or models_dir()), build_dir()/'reference'
-    runs = [train(data, replace(BETTER, seed=seed), work/f'{data_hash(data)}-{seed}.safetensors') for seed in seeds]
+    name = data_hash(data)
+    runs = [train(data, replace(BETTER, seed=seed), work/f'{name}-{seed}.safetensors') for seed in seeds]
     best = max(runs, key=lambda run: run.history[run.best_epoch]['validation'])
-    converted, network, int8 = convert(best.model, calibration_clips(data), work), folder/'tinyconv.safetensors', folder/'tinyconv.tflite'
+    converted = convert(best.model, calibration_clips(data), work)
+    network, int8 = folder/'tinyconv.safetensors', folder/'tinyconv.tflite'
     save_model(network, best.model, data=data.name, seed=best.settings.seed)
     with atomic_path(int8) as temporary: shutil.copyfile(converted.int8_tflite, temporary)
     test = micro_features(data.testing.clips)
-    about = [dict(seed=run.settings.seed, best_epoch=run.best_epoch, validation=run.history[run.best_epoch]['validation'], test=evaluate(run.model, test, data.testing.labels).value) for run in runs]
-    metrics = measure(best.model, converted, data, say=lambda line: None) | dict(
-        n={split: len(getattr(data, split)) for split in SPLITS}, data_hash=data_hash(data), settings=asdict(best.settings), best_epoch=best.best_epoch, seeds=about,
-        commit=_commit(), sha256={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (network, int8)})
+    metrics = measure(best.model, converted, data, say=lambda line: None)
+    metrics |= dict(n={split: len(getattr(data, split)) for split in SPLITS}, data_hash=name,
+                    settings=asdict(best.settings), best_epoch=best.best_epoch,
+                    seeds=[_seed_row(run, test, data.testing.labels) for run in runs], commit=_commit(),
+                    sha256={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (network, int8)})
     write_json(folder/'metrics.json', metrics)
     return metrics
-

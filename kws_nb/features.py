@@ -33,26 +33,33 @@ def import_torchaudio():
 
 # %% ../nbs/02_preprocessing.ipynb #3ff15312
 BACKENDS = ('torchaudio', 'librosa')
+FFT_SIZE = 512                   # samples of a frame, the window and zeros
+N_BINS = FFT_SIZE//2 + 1
+LOWER_HZ, UPPER_HZ = 125., 7500. # the mel channels' range
 
 def _check_whole(**values):
     for name, value in values.items():
-        if not isinstance(value, (int, np.integer)) or value < 1: raise KwsError(f'{name} is {value!r}; expected a whole number, 1 or more')
+        if not isinstance(value, (int, np.integer)) or value < 1:
+            raise KwsError(f'{name} is {value!r}; expected a whole number, 1 or more')
 
 def _check_backend(backend):
     if backend not in BACKENDS: raise KwsError(f'backend is {backend!r}; expected one of {", ".join(BACKENDS)}')
 
 def _check_clips(samples, n_fft): # float or int16, `[n]` or `[batch, n]`, to float32
     samples = np.asarray(samples)
-    if samples.dtype.kind != 'f' and samples.dtype != np.int16: raise KwsError(f'Samples are {samples.dtype}; expected float in -1..1 or int16')
+    if samples.dtype.kind != 'f' and samples.dtype != np.int16:
+        raise KwsError(f'Samples are {samples.dtype}; expected float in -1..1 or int16')
     samples = samples/np.float32(32768) if samples.dtype == np.int16 else samples.astype(np.float32, copy=False)
     if samples.ndim == 2 and not len(samples): raise KwsError('The batch is empty: it has no clips')
     for clip in samples if samples.ndim == 2 else [samples]: check_clip(clip)
-    if samples.shape[-1] < n_fft: raise KwsError(f'A clip of {samples.shape[-1]} samples is shorter than one frame (n_fft) of {n_fft}; pad it with kws_nb.audio.fit_length')
+    if samples.shape[-1] < n_fft:
+        raise KwsError(f'A clip of {samples.shape[-1]} samples is shorter than one frame (n_fft) of {n_fft}; '
+                       'pad it with kws_nb.audio.fit_length')
     return samples
 
 # %% ../nbs/02_preprocessing.ipynb #9081de67
 def spectrogram(samples,                   # float or int16, `[n]` or `[batch, n]`
-                n_fft=512,                 # samples of one frame, even
+                n_fft=FFT_SIZE,            # samples of one frame, even
                 win_length=WINDOW_SAMPLES, # samples the Hann window spans, in the middle of the frame
                 hop_length=STEP_SAMPLES,   # samples from one frame to the next
                 backend='torchaudio'       # or `librosa`
@@ -60,43 +67,52 @@ def spectrogram(samples,                   # float or int16, `[n]` or `[batch, n
     "Power spectrogram, Hann window, nothing padded: 1 + (n - n_fft)//hop_length frames."
     _check_whole(n_fft=n_fft, win_length=win_length, hop_length=hop_length)
     _check_backend(backend)
-    if n_fft % 2: raise KwsError(f'n_fft is {n_fft}; expected an even number, so that the last bin is half the sample rate')
-    if n_fft < win_length: raise KwsError(f'n_fft of {n_fft} is shorter than the window of {win_length} samples; a frame must hold the whole window')
+    if n_fft % 2:
+        raise KwsError(f'n_fft is {n_fft}; expected an even number, so that the last bin is half the sample rate')
+    if n_fft < win_length:
+        raise KwsError(f'n_fft of {n_fft} is shorter than the window of {win_length} samples; '
+                       'a frame must hold the whole window')
     samples = _check_clips(samples, n_fft)
     if backend == 'librosa':
         import librosa
-        return np.abs(librosa.stft(samples, n_fft=n_fft, win_length=win_length, hop_length=hop_length, center=False))**2
+        frames = dict(n_fft=n_fft, win_length=win_length, hop_length=hop_length, center=False)
+        return np.abs(librosa.stft(samples, **frames))**2
     import torch
     transform = import_torchaudio().transforms.Spectrogram(n_fft, win_length, hop_length, center=False)
     return transform(torch.as_tensor(samples)).numpy()
 
 # %% ../nbs/02_preprocessing.ipynb #796f74e2
 def mel_filters(n_mels=N_CHANNELS,
-                n_fft=512,
-                f_min=125.,            # Hz, where the lowest filter begins
-                f_max=7500.,           # Hz, where the highest ends
+                n_fft=FFT_SIZE,
+                f_min=LOWER_HZ,        # where the lowest filter begins
+                f_max=UPPER_HZ,        # where the highest ends
                 backend='torchaudio'   # or `librosa`
                )->np.ndarray:          # weights, `[n_mels, n_fft/2 + 1]`; a row of zeros: no bin lies in that filter
     "Triangles with peak 1, equally spaced on HTK's mel scale."
     import warnings
     _check_whole(n_mels=n_mels, n_fft=n_fft)
     _check_backend(backend)
-    if not 0 <= f_min < f_max <= SAMPLE_RATE/2: raise KwsError(f'f_min is {f_min} and f_max {f_max} Hz; expected 0 <= f_min < f_max <= {SAMPLE_RATE//2}, half the sample rate')
+    if not 0 <= f_min < f_max <= SAMPLE_RATE/2:
+        raise KwsError(f'f_min is {f_min} and f_max {f_max} Hz; '
+                       f'expected 0 <= f_min < f_max <= {SAMPLE_RATE//2}, half the sample rate')
     with warnings.catch_warnings(action='ignore'): # both warn of filters without a bin
         if backend == 'librosa':
             import librosa
-            return librosa.filters.mel(sr=SAMPLE_RATE, n_fft=n_fft, n_mels=n_mels, fmin=f_min, fmax=f_max, htk=True, norm=None)
+            return librosa.filters.mel(sr=SAMPLE_RATE, n_fft=n_fft, n_mels=n_mels, fmin=f_min, fmax=f_max,
+                                       htk=True, norm=None)
         return import_torchaudio().functional.melscale_fbanks(n_fft//2 + 1, f_min, f_max, n_mels, SAMPLE_RATE).numpy().T
 
 def mel_spectrogram(samples,              # float or int16, `[n]` or `[batch, n]`
                     n_mels=N_CHANNELS,
-                    n_fft=512, f_min=125., f_max=7500., backend='torchaudio', # of `mel_filters`
+                    n_fft=FFT_SIZE, f_min=LOWER_HZ, f_max=UPPER_HZ, backend='torchaudio', # of `mel_filters`
                     **kwargs              # of `spectrogram`
                    )->np.ndarray:         # power, `[n_mels, frames]`; of a batch, one each
     "Mel spectrogram with the windows of the front end."
     filters = mel_filters(n_mels, n_fft, f_min, f_max, backend)
     empty = int((filters.max(axis=1) == 0).sum())
-    if empty: raise KwsError(f'{empty} of {n_mels} mel filters lie between two bins, {SAMPLE_RATE/n_fft:g} Hz apart: take fewer filters, a longer n_fft or a wider range than {f_min:g} to {f_max:g} Hz')
+    if empty:
+        raise KwsError(f'{empty} of {n_mels} mel filters lie between two bins, {SAMPLE_RATE/n_fft:g} Hz apart: '
+                       f'take fewer filters, a longer n_fft or a wider range than {f_min:g} to {f_max:g} Hz')
     return filters @ spectrogram(samples, n_fft, backend=backend, **kwargs)
 
 # %% ../nbs/02_preprocessing.ipynb #f10d7e26
@@ -125,14 +141,12 @@ def mfcc(samples,              # float or int16, `[n]` or `[batch, n]`
     return import_torchaudio().functional.create_dct(n_mfcc, n_mels, 'ortho').numpy().T @ db
 
 # %% ../nbs/02_preprocessing.ipynb #da5c5102
-FFT_SIZE, N_BINS = 512, 257
-LOWER_HZ, UPPER_HZ = 125., 7500.      # the mel channels' range
 WINDOW_BITS, FILTER_BITS = 12, 12     # fraction bits of the tables
 NOISE_BITS = 10                       # extra fraction bits of the noise estimate
 EVEN_SMOOTHING, ODD_SMOOTHING, MIN_SIGNAL = .025, .06, .05
 PCAN_STRENGTH, PCAN_OFFSET, PCAN_GAIN_BITS, PCAN_SNR_BITS, PCAN_OUTPUT_BITS = .95, 80., 21, 12, 6
 LOG_SCALE_SHIFT = 6                   # a feature is 64 * ln(x)
-MAX_FEATURE = 1286                    # ln(2^29) * 64: what PCAN can give at most
+MAX_FEATURE = int(29*np.log(2)*(1 << LOG_SCALE_SHIFT)) # ln(2^29): what PCAN can give at most
 LOG_CORRECTION_BITS = 3               # what the FFT's 1/512 took beyond the filters' 2^6
 
 # %% ../nbs/02_preprocessing.ipynb #6859cc0f
@@ -146,8 +160,10 @@ def window_table()->np.ndarray: # `[480]`, Q12
 # %% ../nbs/02_preprocessing.ipynb #8bcec5a5
 def twiddle_tables()->tuple: # Q15 pairs: `[256]` of the complex FFT, `[128]` of the split
     "The FFT's roots of unity, rounded half up."
-    def roots(angle): return [(int(np.floor(.5 + 32767*np.cos(a))), int(np.floor(.5 + 32767*np.sin(a)))) for a in angle]
-    return (roots(-2*np.pi*np.arange(256)/256), roots(-np.pi*((np.arange(128) + 1)/256 + .5)))
+    half = FFT_SIZE//2
+    def q15(x): return int(np.floor(.5 + 32767*x))
+    def roots(angle): return [(q15(np.cos(a)), q15(np.sin(a))) for a in angle]
+    return (roots(-2*np.pi*np.arange(half)/half), roots(-np.pi*((np.arange(half//2) + 1)/half + .5)))
 
 # %% ../nbs/02_preprocessing.ipynb #89cb7bcb
 def mel(hz)->np.ndarray: # mel, float32
@@ -155,7 +171,7 @@ def mel(hz)->np.ndarray: # mel, float32
     return f32(1127*np.log1p(float(hz)/700))
 
 def filter_tables()->tuple: # start bins `[42]`; rising and falling weights of each bin, Q12
-    "Triangular mel filters: where each band of bins begins, and each bin's weight in its own channel and in the one below."
+    "Triangular mel filters: where each band of bins begins, each bin's weight in its own channel and in the one below."
     hz_per_bin = f32(.5*SAMPLE_RATE)/f32(N_BINS - 1)
     low, high = mel(LOWER_HZ), mel(UPPER_HZ)
     spacing = (high - low)/f32(N_CHANNELS + 1)
@@ -175,7 +191,8 @@ def filter_tables()->tuple: # start bins `[42]`; rising and falling weights of e
 def pcan_tables()->tuple: # gains at 0, 1 and 2; a parabola `[31, 3]` for each power of two above
     "gain(x) = (x + 80)^-0.95 as parabolas over [2^k, 2^(k+1))."
     def gain(x):
-        value = f32(1 << PCAN_GAIN_BITS)*np.power(f32(x)/f32(1 << NOISE_BITS - LOG_CORRECTION_BITS) + f32(PCAN_OFFSET), f32(-PCAN_STRENGTH), dtype=f32)
+        noise = f32(x)/f32(1 << NOISE_BITS - LOG_CORRECTION_BITS)
+        value = f32(1 << PCAN_GAIN_BITS)*np.power(noise + f32(PCAN_OFFSET), f32(-PCAN_STRENGTH), dtype=f32)
         return 0x7FFF if value > 0x7FFF else int(value + f32(.5))
     parabolas = []
     for interval in range(2, 33):
@@ -194,17 +211,22 @@ def log_table()->np.ndarray: # `[129]`, Q16
 # %% ../nbs/02_preprocessing.ipynb #55a433b0
 def _frontend(clips, step_ms, threads, out_type): # `out_type`: uint16 for the integers, float32 for the features
     clips = np.asarray(clips)
-    if clips.dtype != np.int16: raise KwsError(f'The front end takes int16 samples, not {clips.dtype}: convert with kws_nb.audio.to_int16')
+    if clips.dtype != np.int16:
+        raise KwsError(f'The front end takes int16 samples, not {clips.dtype}: convert with kws_nb.audio.to_int16')
     if clips.ndim != 2: raise KwsError(f'Expected clips as [n, samples], got shape {clips.shape}')
     step = round(step_ms*SAMPLE_RATE/1000)
-    if not 1 <= step <= WINDOW_SAMPLES: raise KwsError(f'step_ms is {step_ms}; expected more than 0 and at most {WINDOW_MS}')
-    if clips.shape[1] < WINDOW_SAMPLES: raise KwsError(f'A clip of {clips.shape[1]} samples is shorter than one window of {WINDOW_SAMPLES}; pad it with kws_nb.audio.fit_length')
+    if not 1 <= step <= WINDOW_SAMPLES:
+        raise KwsError(f'step_ms is {step_ms}; expected more than 0 and at most {WINDOW_MS}')
+    if clips.shape[1] < WINDOW_SAMPLES:
+        raise KwsError(f'A clip of {clips.shape[1]} samples is shorter than one window of {WINDOW_SAMPLES}; '
+                       'pad it with kws_nb.audio.fit_length')
     clips, lib = np.ascontiguousarray(clips), c_core()[1]
     out = np.empty((len(clips), 1 + (clips.shape[1] - WINDOW_SAMPLES)//step, N_CHANNELS), out_type)
     def compute(first, end):
         some = out[first:end]
         integers = some if out_type == np.uint16 else np.empty(some.shape, np.uint16)
-        status = lib.kws_host_features(as_pointer(clips[first:end]), end - first, clips.shape[1], step, as_pointer(integers))
+        samples = as_pointer(clips[first:end])
+        status = lib.kws_host_features(samples, end - first, clips.shape[1], step, as_pointer(integers))
         assert status == 0, f'kws_host_features answered {status}'
         if some is not integers: np.multiply(integers, np.float32(FEATURE_SCALE), out=some)
     share_out(compute, len(clips), threads)

@@ -41,7 +41,8 @@ class Evaluation:
         "All of it."
         def shown(a): return dict(value=a.value, interval=a.interval, n=a.n)
         recall = {label: shown(a) for label, a in self.recalls.items()}
-        return dict(data=self.data, labels=self.labels, accuracy=shown(self.accuracy), recall=recall, counts=self.counts.tolist())
+        return dict(data=self.data, labels=self.labels, accuracy=shown(self.accuracy), recall=recall,
+                    counts=self.counts.tolist())
 
     def __str__(self):
         wide, each = max(map(len, self.labels)), [max(5, len(label)) for label in self.labels]
@@ -49,7 +50,8 @@ class Evaluation:
             return f'{said:{wide}}  {recall:34}  {heard}'
         def cells(values): return ' '.join(f'{value:>{w}}' for value, w in zip(values, each))
         lines = [line('said', 'recall (95 % interval)', f'heard as {cells(self.labels)}')]
-        for (label, recall), row in zip(self.recalls.items(), self.counts): lines.append(line(label, str(recall), f'         {cells(row)}'))
+        for (label, recall), row in zip(self.recalls.items(), self.counts):
+            lines.append(line(label, str(recall), f'         {cells(row)}'))
         return '\n'.join([f'{self.data}, test clips: {self.accuracy}', *lines])
     __repr__ = __str__
 
@@ -97,9 +99,11 @@ def _metrics(data, trained, evaluations, files):
     from kws_nb.train import data_hash
     n = {split: len(getattr(data, split)) for split in SPLITS}
     about = dict(data=data.name, data_hash=data_hash(data), n=n, labels=data.labels, seed=trained.settings.seed)
-    figures = {kind: {k: v for k, v in e.as_dict().items() if k not in ('data', 'labels')} for kind, e in evaluations.items()}
-    sha256 = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-    return about | dict(best_epoch=trained.best_epoch, settings=asdict(trained.settings)) | figures | dict(sha256=sha256)
+    about |= dict(best_epoch=trained.best_epoch, settings=asdict(trained.settings))
+    for kind, evaluation in evaluations.items():
+        figures = evaluation.as_dict()
+        about[kind] = {key: figures[key] for key in ('accuracy', 'recall', 'counts')}
+    return about | dict(sha256={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
 
 # %% ../nbs/library/keywords.ipynb #b51e2ac0
 def train_and_convert(data, folder,  # the checkpoint and what `convert` leaves
@@ -125,7 +129,8 @@ def train_keywords(words,           # of the data set, recorded, or, where the d
     "Train, convert and evaluate a model; leaves model.safetensors, model.tflite and metrics.json."
     from kws_nb.train import save_model
     labels, folder = labels_for(words), Path(folder or keyword_folder(words))
-    if folder.exists() and not folder.is_dir(): raise KwsError(f'{folder} is a file; the model needs a folder. Name another')
+    if folder.exists() and not folder.is_dir():
+        raise KwsError(f'{folder} is a file; the model needs a folder. Name another')
     unfinished, network, int8 = folder/'unfinished', folder/'model.safetensors', folder/'model.tflite'
     checkpoint = unfinished/'checkpoint.safetensors'
     if checkpoint.is_file() and not resume:

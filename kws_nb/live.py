@@ -18,14 +18,17 @@ def plot_heard(heard:list # of Heard
     "The probability of each label over time."
     import plotly.graph_objects as go
     seconds = [h.sample/SAMPLE_RATE for h in heard]
-    lines = [go.Scatter(x=seconds, y=[h.scores[label] for h in heard], name=label) for label in (heard[0].labels if heard else LABELS)]
-    return go.Figure(lines).update_layout(xaxis_title='end of the window (s)', yaxis_title='probability', yaxis_range=[0, 1], height=320)
+    labels = heard[0].labels if heard else LABELS
+    lines = [go.Scatter(x=seconds, y=[h.scores[label] for h in heard], name=label) for label in labels]
+    axes = dict(xaxis_title='end of the window (s)', yaxis_title='probability', yaxis_range=[0, 1])
+    return go.Figure(lines).update_layout(height=320, **axes)
 
 # %% ../nbs/08_live.ipynb #8f5480db
 def save_session(path, heard:list, **about):
     "Record what a board said, one JSON object a line; the first line says what it was."
+    first = dict(kws_nb='session', labels=heard[0].labels if heard else LABELS, **about)
+    rows = [first, *(dict(sequence=h.sequence, sample=h.sample, label=h.label, codes=list(h.codes)) for h in heard)]
     with atomic_path(path) as temporary:
-        rows = [dict(kws_nb='session', labels=heard[0].labels if heard else LABELS, **about), *(dict(sequence=h.sequence, sample=h.sample, label=h.label, codes=list(h.codes)) for h in heard)]
         temporary.write_text(''.join(json.dumps(row) + '\n' for row in rows))
 
 def load_session(path)->list: # of Heard
@@ -34,8 +37,10 @@ def load_session(path)->list: # of Heard
     try:
         first, *rows = [json.loads(line) for line in Path(path).read_text().splitlines()]
         if first['kws_nb'] != 'session': raise KeyError('kws_nb')
-        return [Heard(row['sequence'], row['sample'], row['label'], tuple(row['codes']), tuple(first.get('labels', LABELS))) for row in rows]
-    except (ValueError, KeyError, TypeError) as error: raise KwsError(f'{path} is damaged or no recorded session ({error!r}). Record it again') from None
+        labels = tuple(first.get('labels', LABELS))
+        return [Heard(row['sequence'], row['sample'], row['label'], tuple(row['codes']), labels) for row in rows]
+    except (ValueError, KeyError, TypeError) as error:
+        raise KwsError(f'{path} is damaged or no recorded session ({error!r}). Record it again') from None
 
 def missing(heard:list)->int:
     "How many predictions were lost on the way, by the sequence numbers."

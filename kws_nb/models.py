@@ -13,7 +13,8 @@ from .graph import same_pads
 
 # %% ../nbs/03_model_size.ipynb #96485ff7
 def _checked(x, shape): # a network's input, as it must be
-    if x.ndim != 3 or x.shape[1:] != tuple(shape): raise KwsError(f'Expected features [n, {shape[0]}, {shape[1]}], got {list(x.shape)}')
+    if x.ndim != 3 or x.shape[1:] != tuple(shape):
+        raise KwsError(f'Expected features [n, {shape[0]}, {shape[1]}], got {list(x.shape)}')
     return x
 
 class TinyConv(nn.Module):
@@ -25,10 +26,12 @@ class TinyConv(nn.Module):
                 ):
         super().__init__()
         self.channels, self.labels, self.shape = channels, tuple(labels), (N_FRAMES, N_CHANNELS)
-        self.pad = nn.ZeroPad2d((3, 3, 4, 5)) # TensorFlow's SAME for a 10 × 8 kernel and stride 2 on 49 × 40
-        self.conv = nn.Conv2d(1, channels, (10, 8), stride=2)
+        rows, columns, stride = 10, 8, 2 # of the kernel, in time and in frequency
+        self.pad = nn.ZeroPad2d((*same_pads(N_CHANNELS, columns, stride), *same_pads(N_FRAMES, rows, stride)))
+        self.conv = nn.Conv2d(1, channels, (rows, columns), stride)
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(500*channels, len(self.labels))
+        positions = -(-N_FRAMES//stride)*-(-N_CHANNELS//stride) # 25 × 20
+        self.linear = nn.Linear(positions*channels, len(self.labels))
 
     def forward(self,
                 x # float32 `[n, 49, 40]`: what `micro_features` returns
@@ -51,10 +54,14 @@ class DSCNN(nn.Module):
                 ):
         super().__init__()
         self.shape = tuple(shape)
-        pads = *same_pads(shape[1], 4, 2), *same_pads(shape[0], 10, 2)
-        layers = [nn.ZeroPad2d(pads), _normalised(nn.Conv2d(1, filters, (10, 4), stride=2), nn.ReLU()), nn.Dropout(.2)]
+        rows, columns, stride = 10, 4, 2 # of the first kernel
+        pads = *same_pads(shape[1], columns, stride), *same_pads(shape[0], rows, stride)
+        first = nn.Conv2d(1, filters, (rows, columns), stride)
+        layers = [nn.ZeroPad2d(pads), _normalised(first, nn.ReLU()), nn.Dropout(.2)]
         for _ in range(4):
-            layers += [_normalised(nn.Conv2d(filters, filters, 3, padding=1, groups=filters), nn.ReLU()), _normalised(nn.Conv2d(filters, filters, 1), nn.ReLU())]
+            depthwise = nn.Conv2d(filters, filters, 3, padding=1, groups=filters)
+            pointwise = nn.Conv2d(filters, filters, 1)
+            layers += [_normalised(depthwise, nn.ReLU()), _normalised(pointwise, nn.ReLU())]
         self.layers = nn.Sequential(*layers, nn.Dropout(.4))
         self.linear = nn.Linear(filters, labels)
 
@@ -70,11 +77,13 @@ class CRNN(nn.Module):
                 ):
         super().__init__()
         self.shape = tuple(shape)
-        frames, channels = -(-shape[0]//8), -(-shape[1]//2)
-        self.pad = nn.ZeroPad2d((*same_pads(shape[1], 5, 2), *same_pads(shape[0], 20, 8)))
-        self.conv = nn.Conv2d(1, 32, (20, 5), stride=(8, 2))
-        self.gru = nn.GRU(32*channels, 32, num_layers=2, batch_first=True, bidirectional=True)
-        self.hidden, self.linear = nn.Linear(64*frames, 64), nn.Linear(64, labels)
+        (rows, columns), (down, across), filters, units = (20, 5), (8, 2), 32, 32
+        frames, channels = -(-shape[0]//down), -(-shape[1]//across)
+        self.pad = nn.ZeroPad2d((*same_pads(shape[1], columns, across), *same_pads(shape[0], rows, down)))
+        self.conv = nn.Conv2d(1, filters, (rows, columns), (down, across))
+        self.gru = nn.GRU(filters*channels, units, num_layers=2, batch_first=True, bidirectional=True)
+        hidden = 2*units # both directions
+        self.hidden, self.linear = nn.Linear(hidden*frames, hidden), nn.Linear(hidden, labels)
 
     def forward(self, x): # float32 `[n, *shape]` -> logits `[n, labels]`
         x = torch.relu(self.conv(self.pad(_checked(x, self.shape)[:, None])))
@@ -96,9 +105,13 @@ class _BroadcastBlock(nn.Module):
         super().__init__()
         self.same = inputs == channels
         widen = [] if self.same else [_normalised(nn.Conv2d(inputs, channels, 1, bias=False), nn.ReLU())]
-        self.along_frequency = nn.Sequential(*widen, nn.Conv2d(channels, channels, (3, 1), (stride, 1), (1, 0), groups=channels, bias=False), _BandNorm(channels))
-        along_time = nn.Conv2d(channels, channels, (1, 3), padding=(0, dilation), dilation=(1, dilation), groups=channels, bias=False)
-        self.along_time = nn.Sequential(_normalised(along_time, nn.SiLU()), nn.Conv2d(channels, channels, 1, bias=False), nn.Dropout2d(.1))
+        def depthwise(kernel, **kwargs):
+            return nn.Conv2d(channels, channels, kernel, groups=channels, bias=False, **kwargs)
+        along_frequency = depthwise((3, 1), stride=(stride, 1), padding=(1, 0))
+        self.along_frequency = nn.Sequential(*widen, along_frequency, _BandNorm(channels))
+        along_time = _normalised(depthwise((1, 3), padding=(0, dilation), dilation=(1, dilation)), nn.SiLU())
+        pointwise = nn.Conv2d(channels, channels, 1, bias=False)
+        self.along_time = nn.Sequential(along_time, pointwise, nn.Dropout2d(.1))
 
     def forward(self, x):
         y = self.along_frequency(x)
@@ -120,7 +133,9 @@ class BCResNet(nn.Module):
             for i in range(blocks):
                 layers.append(_BroadcastBlock(channels, outputs, 1 if i else stride, dilation))
                 channels = outputs
-        self.layers = nn.Sequential(*layers, nn.Conv2d(20, 20, 5, padding=(0, 2), groups=20, bias=False), _normalised(nn.Conv2d(20, 32, 1, bias=False), nn.ReLU()))
+        depthwise = nn.Conv2d(channels, channels, 5, padding=(0, 2), groups=channels, bias=False)
+        pointwise = _normalised(nn.Conv2d(channels, 32, 1, bias=False), nn.ReLU())
+        self.layers = nn.Sequential(*layers, depthwise, pointwise)
         self.linear = nn.Linear(32, labels)
 
     def forward(self, x): # float32 `[n, *shape]` -> logits `[n, labels]`
@@ -137,13 +152,15 @@ class SparkNet(nn.Module):
                 ):
         super().__init__()
         self.shape, self.blocks, self.shortcuts = tuple(shape), nn.ModuleList(), nn.ModuleList()
+        def pointwise(inputs): return nn.Conv1d(inputs, channels, 1, bias=False), nn.BatchNorm1d(channels)
         for i, kernel in enumerate((11, 15, 19, 29)):
             inputs = channels if i else shape[1]
             depthwise = nn.Conv1d(inputs, inputs, kernel, padding=kernel//2, groups=inputs, bias=False)
-            self.blocks.append(nn.Sequential(depthwise, nn.Conv1d(inputs, channels, 1, bias=False), nn.BatchNorm1d(channels)))
-            if i: self.shortcuts.append(nn.Sequential(nn.Conv1d(channels, channels, 1, bias=False), nn.BatchNorm1d(channels)))
-        self.gates = nn.Sequential(nn.Conv1d(channels, 32, 1), nn.BatchNorm1d(32), nn.Tanh())
-        self.linear = nn.Linear(32, labels)
+            self.blocks.append(nn.Sequential(depthwise, *pointwise(inputs)))
+            if i: self.shortcuts.append(nn.Sequential(*pointwise(channels)))
+        gates = 32
+        self.gates = nn.Sequential(nn.Conv1d(channels, gates, 1), nn.BatchNorm1d(gates), nn.Tanh())
+        self.linear = nn.Linear(gates, labels)
 
     def forward(self, x): # float32 `[n, *shape]` -> logits `[n, labels]`
         x = torch.relu(self.blocks[0](_checked(x, self.shape).transpose(1, 2)))

@@ -24,7 +24,8 @@ def profile_board(samples,        # int16 `[n]`, 16 kHz
                  )->list:         # of `Call`
     "Who called whom while an emulated board heard some sound."
     with Board(port) as board:
-        if not board.machine: raise KwsError(f'{port} is no emulated board: only those keep a call tree. Use {EMULATED}')
+        if not board.machine:
+            raise KwsError(f'{port} is no emulated board: only those keep a call tree. Use {EMULATED}')
         board.command('reset')
         if first is not None: board.hear(first)
         board.machine.clear_calls()
@@ -57,10 +58,10 @@ def function_costs(calls:list # of `Call`
     "The costs of each function, wherever it was called from."
     rows, totals = {}, total_cycles(calls)
     for i, call in enumerate(calls):
-        total = 0 if _inside_itself(calls, i) else totals[i]
-        old = rows.get(call.function, FunctionCost(call.function, 0, 0, 0, 0))
-        rows[call.function] = FunctionCost(call.function, old.calls + call.calls, old.instructions + call.instructions, old.cycles + call.cycles, old.cycles_with_callees + total)
-    return sorted(filter(lambda row: row.instructions, rows.values()), key=lambda row: -row.cycles)
+        new = np.array([call.calls, call.instructions, call.cycles, 0 if _inside_itself(calls, i) else totals[i]])
+        rows[call.function] = rows.get(call.function, 0) + new
+    costs = [FunctionCost(function, *row.tolist()) for function, row in rows.items()]
+    return sorted(filter(lambda cost: cost.instructions, costs), key=lambda cost: -cost.cycles)
 
 # %% ../nbs/library/profile.ipynb #d0a1000f
 def plot_calls(calls:list, # of `Call`
@@ -70,10 +71,16 @@ def plot_calls(calls:list, # of `Call`
     import plotly.graph_objects as go
     totals = total_cycles(calls)
     shown = [i for i in range(len(calls)) if totals[i]]
-    texts = [f'{calls[i].calls:,} calls<br>{calls[i].instructions:,} own instructions<br>{calls[i].cycles:,} own cycles<br>{totals[i]/max(1, totals[0]):.1%} of all cycles' for i in shown]
+    def about(call, total):
+        share = f'{total/max(1, totals[0]):.1%} of all cycles'
+        own = f'{call.instructions:,} own instructions<br>{call.cycles:,} own cycles'
+        return f'{call.calls:,} calls<br>{own}<br>{share}'
+    texts = [about(calls[i], totals[i]) for i in shown]
     parents = ['' if calls[i].caller is None else str(calls[i].caller) for i in shown]
-    icicle = go.Icicle(ids=list(map(str, shown)), labels=[calls[i].function for i in shown], parents=parents, values=[totals[i] for i in shown],
-                       branchvalues='total', customdata=texts, hovertemplate='<b>%{label}</b><br>%{customdata}<extra></extra>', tiling=dict(orientation='v'))
+    icicle = go.Icicle(
+        ids=list(map(str, shown)), labels=[calls[i].function for i in shown], parents=parents,
+        values=[totals[i] for i in shown], branchvalues='total', tiling=dict(orientation='v'),
+        customdata=texts, hovertemplate='<b>%{label}</b><br>%{customdata}<extra></extra>')
     return go.Figure(icicle).update_layout(title=title, height=480, margin=dict(t=50, l=5, r=5, b=5))
 
 def write_profile(calls:list, path=None # default: build/profile.html
@@ -87,11 +94,13 @@ def write_profile(calls:list, path=None # default: build/profile.html
 def bench_rows(times:dict # of `Board.bench`
               )->list:    # of (stage, min, max, mean) in ms
     "What the board answered, as the report's table 1 has it."
-    return [(stage, *(spread[f'{measure}_us']/1000 for measure in ('min', 'max', 'mean'))) for stage, spread in times.items()]
+    return [(stage, *(spread[f'{measure}_us']/1000 for measure in ('min', 'max', 'mean')))
+            for stage, spread in times.items()]
 
 # %% ../nbs/library/profile.ipynb #f7ec71b3
 STAGES = ('preprocessing', 'inference', 'postprocessing')
-TABLE_1 = dict(preprocessing=(20, 23, 21.76), inference=(86.5, 88, 87.88), postprocessing=(0, 1, .06)) # the report's: min, max and mean in ms, 300 runs
+TABLE_1 = dict(preprocessing=(20, 23, 21.76), inference=(86.5, 88, 87.88), # the report: min, max, mean, ms, 300 runs
+               postprocessing=(0, 1, .06))
 EMULATED_COLUMN, REAL_COLUMN, REPORT_COLUMN = 'emulated (estimated)', 'your board (measured)', "the report's board"
 
 def bench_columns(runs=300,
@@ -101,14 +110,17 @@ def bench_columns(runs=300,
     def times(port):
         with Board(port) as board: return {stage: numbers for stage, *numbers in bench_rows(board.bench(runs))}
     port = port or os.environ.get('KWS_NB_BOARD') or ''
-    if port.startswith('emulated:'): raise KwsError(f'{port} is emulated: its times are estimates, which have a column already. Name the port of a real board, or none')
+    if port.startswith('emulated:'):
+        raise KwsError(f'{port} is emulated: its times are estimates, which have a column already. '
+                       'Name the port of a real board, or none')
     return {REPORT_COLUMN: TABLE_1, EMULATED_COLUMN: times(EMULATED), REAL_COLUMN: times(port) if port else {}}
 
 def bench_table(columns:dict # of `bench_columns`
                )->Table:
     "The stages as rows, min / max / mean of each column in ms."
     def cell(times, stage): return ' / '.join(f'{ms:g}' for ms in times[stage]) if times else '–'
-    return Table(('stage: min / max / mean (ms)', *columns), tuple((stage, *(cell(times, stage) for times in columns.values())) for stage in STAGES))
+    rows = tuple((stage, *(cell(times, stage) for times in columns.values())) for stage in STAGES)
+    return Table(('stage: min / max / mean (ms)', *columns), rows)
 
 # %% ../nbs/library/profile.ipynb #fd95faf0
 def plot_stages(columns:dict # of `bench_columns`
@@ -120,17 +132,24 @@ def plot_stages(columns:dict # of `bench_columns`
     figure = go.Figure()
     for stage in STAGES:
         shares = [stages[stage]/sum(stages.values()) for stages in means.values()]
-        figure.add_bar(y=labels, x=shares, orientation='h', name=stage, text=[f'{share:.1%}' if share > .02 else '' for share in shares], insidetextanchor='middle')
-    return figure.update_layout(barmode='stack', title='Where the time of a prediction goes', height=170 + 70*len(means), xaxis=dict(tickformat='.0%', range=[0, 1]),
-                                yaxis=dict(autorange='reversed'), legend=dict(orientation='h', traceorder='normal', y=1, yanchor='bottom', x=1, xanchor='right'))
+        texts = [f'{share:.1%}' if share > .02 else '' for share in shares]
+        figure.add_bar(y=labels, x=shares, orientation='h', name=stage, text=texts, insidetextanchor='middle')
+    legend = dict(orientation='h', traceorder='normal', y=1, yanchor='bottom', x=1, xanchor='right')
+    return figure.update_layout(
+        title='Where the time of a prediction goes', height=170 + 70*len(means), barmode='stack', legend=legend,
+        xaxis=dict(tickformat='.0%', range=[0, 1]), yaxis=dict(autorange='reversed'))
 
 # %% ../nbs/library/profile.ipynb #be8030fb
 SIMD, DSP = 'SIMD', 'DSP, not SIMD'
-PACKED = {f'{SIMD}: two products in one, as SMLAD': r'smlad|smuad|smlsd|smusd|smlaldx?|smlsld', f'{SIMD}: two or four sums in one, as SADD16': r'[suq]h?(add|sub)(16|8)|[us]h?[as][as]x|sel',
-          f'{SIMD}: two numbers widened in one, as SXTB16': r'[us]xta?b16', f'{DSP}: 16-bit halves, as SMULWB': r'sm(ul|la)[btw][bt]', f'{DSP}: the upper half of a product, as SMMLA': r'umaal|smm(ul|la|ls)r?',
+PACKED = {f'{SIMD}: two products in one, as SMLAD': r'smlad|smuad|smlsd|smusd|smlaldx?|smlsld',
+          f'{SIMD}: two or four sums in one, as SADD16': r'[suq]h?(add|sub)(16|8)|[us]h?[as][as]x|sel',
+          f'{SIMD}: two numbers widened in one, as SXTB16': r'[us]xta?b16',
+          f'{DSP}: 16-bit halves, as SMULWB': r'sm(ul|la)[btw][bt]',
+          f'{DSP}: the upper half of a product, as SMMLA': r'umaal|smm(ul|la|ls)r?',
           f'{DSP}: halves packed, numbers saturated, as PKHBT and SSAT': r'pkhbt|pkhtb|qd?(add|sub)|[us]sat(16)?'}
 
 def packed_instructions(counts:dict # of `Machine.executed`, or of the difference of two
                        )->dict:     # kind -> how often
     "Instructions that a processor without the DSP extension needs several others for."
-    return {kind: sum(n for name, n in counts.items() if re.fullmatch(pattern, name)) for kind, pattern in PACKED.items()}
+    def ran(pattern): return sum(n for name, n in counts.items() if re.fullmatch(pattern, name))
+    return {kind: ran(pattern) for kind, pattern in PACKED.items()}

@@ -28,23 +28,26 @@ DIVISION_CYCLES = 7         # 2 to 12
 _MULTIPLE = ('ldm', 'stm', 'push', 'pop', 'vldm', 'vstm', 'vpush', 'vpop')
 _LONG_MULTIPLY = ('smull', 'umull', 'smlal', 'umlal', 'umaal', 'smlsld')                     # two results
 _MULTIPLY_ADD_FLOAT = ('vmla', 'vmls', 'vnmla', 'vnmls', 'vfma', 'vfms', 'vfnma', 'vfnms')
-_LATE_FLOAT = (*_MULTIPLY_ADD_FLOAT, 'vadd', 'vsub', 'vmul', 'vnmul', 'vcvt', 'vdiv', 'vsqrt') # the next instruction waits for the result
+_LATE_FLOAT = (*_MULTIPLY_ADD_FLOAT, 'vadd', 'vsub', 'vmul', 'vnmul', 'vcvt', 'vdiv', 'vsqrt') # the next one waits
 _NO_RESULT = ('cmp', 'cmn', 'tst', 'teq', 'it', 'nop', 'cb', 'bl', 'bx', 'vcmp')
 
 def _registers(operands): # in a text such as `r0, [r1, r2, lsl #2]`, as capstone writes it: lists have no ranges
     return re.findall(r'\b(?:r\d+|sb|sl|fp|ip|sp|lr|pc|[sd]\d+)\b', operands)
 
 def _own_cycles(name, operands): # an instruction without its neighbours
-    if name.startswith(_MULTIPLE): return 1 + sum(1 + bool(re.fullmatch(r'd\d+', register)) for register in _registers(operands.partition('{')[2]))
+    if name.startswith(_MULTIPLE): # a double is two words
+        return 1 + sum(2 if register[0] == 'd' else 1 for register in _registers(operands.partition('{')[2]))
     if name.startswith(('ldrd', 'strd')): return 3
     if name.startswith(('vldr', 'vstr')): return 3 if operands.startswith('d') else 2
-    if name.startswith('str') and not name.startswith('strex'): return len(_registers(operands.partition('[')[2])) # base; base and index
+    if name.startswith('str') and not name.startswith('strex'): # base; base and index
+        return len(_registers(operands.partition('[')[2]))
     if name.startswith(('ldr', 'strex', 'tbb', 'tbh')): return 2
     if name.startswith(('sdiv', 'udiv')): return DIVISION_CYCLES
     if name.startswith(('vdiv', 'vsqrt')): return 14
     if name.startswith(_MULTIPLY_ADD_FLOAT): return 3
     if name.startswith(('mrs', 'msr')): return 2
-    if name.startswith('vmov') and not all(re.fullmatch(r'[sd]\d+', register) for register in _registers(operands)): return 2 # from or to the core
+    from_or_to_core = not all(re.fullmatch(r'[sd]\d+', register) for register in _registers(operands))
+    if name.startswith('vmov') and from_or_to_core: return 2
     return 1 + TAKEN_BRANCH_CYCLES if name == 'isb' else 1
 
 # %% ../nbs/library/protocol_emulated.ipynb #5b0c1a02
@@ -65,7 +68,7 @@ def block_cost(code:bytes,  # Thumb-2 instructions
               )->tuple:     # instructions, cycles without taken branches
     "Instructions and estimated cycles of straight-line code on a Cortex-M4."
     n = cycles = 0
-    loaded, computed, late = None, set(), set() # by the instruction before; `None`: it was no load that overlaps with the next
+    loaded, computed, late = None, set(), set() # by the instruction before; `None`: no load that overlaps with this one
     for _, _, mnemonic, operands in _disassembler().disasm_lite(code, address):
         name = mnemonic.split('.')[0]
         cost, goes_out_to = _own_cycles(name, operands), _address_registers(name, operands)
@@ -94,7 +97,8 @@ FLASH_BYTES, RAM_START, RAM_BYTES = 1 << 20, 0x2000_0000, 256 << 10
 _SERIAL, _TIMER, _AUDIO, _LIGHT = 0x4000_2000, 0x4000_8000, 0x4001_D000, 0x5000_0000
 _PAINT = b'\xA5'
 _CALL_NODES, _CALL_DEPTH = 8192, 256
-WATCHED = dict(frontend_init='kws_frontend_init', frontend='kws_frontend_process', inference='kws_model_invoke', streaming='kws_model_slide')
+WATCHED = dict(frontend_init='kws_frontend_init', frontend='kws_frontend_process',
+               inference='kws_model_invoke', streaming='kws_model_slide')
 
 class BoardFault(KwsError):
     "The image crashed or hung."
@@ -108,7 +112,7 @@ class Call:
     instructions: int   # its own, callees left out
     cycles: int         # estimated
 
-# %% ../nbs/library/protocol_emulated.ipynb #5b0e0a02
+# %% ../nbs/library/protocol_emulated.ipynb #43d36a75
 def read_image(path)->tuple: # symbols by name, functions (address, bytes, name) by address, segments (address, bytes)
     "What the emulated board needs of an ELF file; what it cannot run is refused."
     from elftools.elf.elffile import ELFFile
@@ -126,12 +130,13 @@ def read_image(path)->tuple: # symbols by name, functions (address, bytes, name)
     except Exception as error: # whatever elftools makes of such bytes
         raise KwsError(f'{path} is no firmware image, or damaged ({type(error).__name__}: {error})') from None
     if machine != 'EM_ARM': raise KwsError(f'{path} is for another processor ({machine}). Build it for a Cortex-M4')
-    if not table: raise KwsError(f'{path} has no symbol table, and calls are counted by it. Link without -s, do not strip')
+    if not table: raise KwsError(f'{path} has no symbol table, and calls are counted by it. Link it without -s')
     vectors, ends = any(start == 0 for start, _ in segments), [start + len(content) for start, content in segments]
     if not vectors or max(ends) > FLASH_BYTES:
-        raise KwsError(f'{path} does not lie in the flash of the board, from 0 on. Link it with firmware/emulated/link.ld')
+        raise KwsError(f'{path} does not lie in the flash of the board. Link it with firmware/emulated/link.ld')
     return {s.name: s['st_value'] for s in symbols}, sorted(functions), segments
 
+# %% ../nbs/library/protocol_emulated.ipynb #5b0e0a02
 class _Hardware: # flash, RAM and devices around Unicorn's processor
     def _load(self):
         u = self._unicorn
@@ -146,8 +151,9 @@ class _Hardware: # flash, RAM and devices around Unicorn's processor
 
     def _map_devices(self):
         def take(queue): return queue.popleft() & 0xFFFFFFFF if queue else 0
-        def read_serial(offset): return len(self.serial_in) if offset == 0 else take(self.serial_in) if offset == 4 else 0
-        def read_audio(offset): return len(self.audio) if offset == 0 else take(self.audio) if offset == 4 else 0
+        def read_queue(queue, offset): return len(queue) if offset == 0 else take(queue) if offset == 4 else 0
+        def read_serial(offset): return read_queue(self.serial_in, offset)
+        def read_audio(offset): return read_queue(self.audio, offset)
         def read_timer(offset): return (self.cycles if offset == 4 else self.cycles*1_000_000//CLOCK_HZ) & 0xFFFFFFFF
         def read_light(offset): return int(self.light)
         def write_light(offset, value): self.light = bool(value)
@@ -170,17 +176,32 @@ class _Hardware: # flash, RAM and devices around Unicorn's processor
             except BaseException as error: self._keep(error)
         self.uc.mmio_map(address, 0x1000, on_read, None, on_write, None)
 
-# %% ../nbs/library/protocol_emulated.ipynb #5b0e0a04
-class _Counted(_Hardware): # what the hook in kws_count.c counts
+# %% ../nbs/library/protocol_emulated.ipynb #f034e775
+class _CallTree(_Hardware): # who called whom
     def _make_call_tree(self):
         ffi, function_of = self._ffi, np.zeros(FLASH_BYTES//2, np.uint16)
-        for i, (start, size, _) in enumerate(self._functions): function_of[start//2:(start + max(size, 2) + 1)//2] = i + 1
+        for i, (start, size, _) in enumerate(self._functions, 1):
+            function_of[start//2:(start + max(size, 2) + 1)//2] = i
         self._nodes, self._frames = ffi.new('kws_call_node[]', _CALL_NODES), ffi.new('kws_call_frame[]', _CALL_DEPTH)
         self._function_of, pointer = function_of, ffi.cast('uint16_t *', ffi.from_buffer(function_of))
         self._nodes[0].function = function_of[self.symbols.get('reset_handler', 0)//2]
-        return ffi.new('kws_call_tree *', dict(function_of=pointer, nodes=self._nodes, n_nodes=1, node_limit=_CALL_NODES,
-                                               frames=self._frames, depth_limit=_CALL_DEPTH))
+        return ffi.new('kws_call_tree *', dict(
+            function_of=pointer, nodes=self._nodes, n_nodes=1, node_limit=_CALL_NODES,
+            frames=self._frames, depth_limit=_CALL_DEPTH))
 
+    @property
+    def call_tree(self)->list: # of `Call`; the first is the reset handler, and a caller stands before those it calls
+        "Who called whom since the start or `clear_calls`, and what each took without its callees."
+        names = ['(no symbol)', *(name for _, _, name in self._functions)]
+        return [Call(names[node.function], None if i == 0 else node.parent, node.calls, node.instructions, node.cycles)
+                for i, node in enumerate(self._nodes[0:self._calls.n_nodes])]
+
+    def clear_calls(self):
+        "Start the counts of `call_tree` again."
+        for node in self._nodes[0:self._calls.n_nodes]: node.calls = node.instructions = node.cycles = 0
+
+# %% ../nbs/library/protocol_emulated.ipynb #5b0e0a04
+class _Counted(_CallTree): # what the hook in kws_count.c counts
     def _attach_counter(self):
         from unicorn.unicorn_py3.unicorn import uclib
         self._ffi, lib = c_core()
@@ -215,17 +236,6 @@ class _Counted(_Hardware): # what the hook in kws_count.c counts
         for name, value in found.items(): self._arrays[name][address//2] = value
         self._arrays['block_bytes'][address//2] = size # the last: from here on the block counts as known
 
-    @property
-    def call_tree(self)->list: # of `Call`; the first is the reset handler, and a caller stands before those it calls
-        "Who called whom since the start or `clear_calls`, and what each took without its callees."
-        names = ['(no symbol)', *(name for _, _, name in self._functions)]
-        return [Call(names[node.function], None if i == 0 else node.parent, node.calls, node.instructions, node.cycles)
-                for i, node in enumerate(self._nodes[0:self._calls.n_nodes])]
-
-    def clear_calls(self):
-        "Start the counts of `call_tree` again."
-        for node in self._nodes[0:self._calls.n_nodes]: node.calls = node.instructions = node.cycles = 0
-
 # %% ../nbs/library/protocol_emulated.ipynb #9017a15c
 class _Named(_Counted): # and by their names
     @property
@@ -239,9 +249,7 @@ class _Named(_Counted): # and by their names
                 counts[name] = counts.get(name, 0) + int(self._arrays['block_runs'][i])
         return counts
 
-# %% ../nbs/library/protocol_emulated.ipynb #5b0e0a05
-_ASK_CYCLES = CLOCK_HZ//32 # the emulator needs some hundredths of a second for them
-
+# %% ../nbs/library/protocol_emulated.ipynb #5648d8ce
 @contextmanager
 def _interrupts_later(note): # Ctrl-C calls `note`, which raises nothing; what it does otherwise, it does at the end
     handler, noted = signal.getsignal(signal.SIGINT), []
@@ -256,34 +264,12 @@ def _interrupts_later(note): # Ctrl-C calls `note`, which raises nothing; what i
             if noted: handler(*noted[0])
     else: yield
 
-class Machine(_Named):
-    "A Cortex-M4 with an image in its flash, run until it waits for something."
-    def __init__(self,
-                 elf,                       # firmware image
-                 limit_cycles=60*CLOCK_HZ   # an image that neither waits nor gets on in that time has hung
-                ):
-        import unicorn
-        from unicorn import arm_const
-        self.elf, self.limit_cycles, self._unicorn, self._arm = Path(elf), limit_cycles, unicorn, arm_const
-        self.serial_in, self.serial_out, self.audio, self.light = deque(), bytearray(), deque(), False
-        self._written, self._fault, self._failure, self.waiting = 0, None, None, False
-        self._load()
-        self._map_devices()
-        self._attach_counter()
-        stack, entry = np.frombuffer(bytes(self.uc.mem_read(0, 8)), '<u4')
-        self.uc.reg_write(arm_const.UC_ARM_REG_SP, int(stack))
-        self._pc = int(entry)
-        self.run()
+# %% ../nbs/library/protocol_emulated.ipynb #5e10f46f
+_ASK_CYCLES = CLOCK_HZ//32 # the emulator needs some hundredths of a second for them
 
-    @property
-    def stack_bytes(self)->int:
-        "The most stack ever used: how far from the top the paint is gone."
-        free = self.symbols['bss_end'] - RAM_START
-        stack = bytes(self.uc.mem_read(RAM_START + free, RAM_BYTES - free))
-        return len(stack) - (len(stack) - len(stack.lstrip(_PAINT)))
-
+class _Running(_Named): # until it waits, and what keeps it from that
     def run(self):
-        "Go on until the image waits (WFI). Ctrl-C stops it between two blocks of code; the next run goes on from there."
+        "Go on until the image waits (WFI). Ctrl-C stops it between two blocks of code; the next run goes on there."
         self.waiting, self._progress = False, (self._signs_of_life(), self.cycles)
         while not self.waiting:
             if self._fault: raise BoardFault(self._fault)
@@ -324,6 +310,33 @@ class Machine(_Named):
         self._failure = self._failure or error
         self._stop_soon()
 
+# %% ../nbs/library/protocol_emulated.ipynb #5b0e0a05
+class Machine(_Running):
+    "A Cortex-M4 with an image in its flash, run until it waits for something."
+    def __init__(self,
+                 elf,                       # firmware image
+                 limit_cycles=60*CLOCK_HZ   # an image that neither waits nor gets on in that time has hung
+                ):
+        import unicorn
+        from unicorn import arm_const
+        self.elf, self.limit_cycles, self._unicorn, self._arm = Path(elf), limit_cycles, unicorn, arm_const
+        self.serial_in, self.serial_out, self.audio, self.light = deque(), bytearray(), deque(), False
+        self._written, self._fault, self._failure, self.waiting = 0, None, None, False
+        self._load()
+        self._map_devices()
+        self._attach_counter()
+        stack, entry = np.frombuffer(bytes(self.uc.mem_read(0, 8)), '<u4')
+        self.uc.reg_write(arm_const.UC_ARM_REG_SP, int(stack))
+        self._pc = int(entry)
+        self.run()
+
+    @property
+    def stack_bytes(self)->int:
+        "The most stack ever used: how far from the top the paint is gone."
+        free = self.symbols['bss_end'] - RAM_START
+        stack = bytes(self.uc.mem_read(RAM_START + free, RAM_BYTES - free))
+        return len(stack) - (len(stack) - len(stack.lstrip(_PAINT)))
+
     @property
     def instructions(self)->int:
         "Executed so far, exact."
@@ -337,7 +350,8 @@ class Machine(_Named):
     @property
     def watched(self)->dict: # 'frontend' and 'inference' -> calls, instructions, cycles
         "What the watched functions took, callees included."
-        return {name: dict(calls=w.calls, instructions=w.instructions, cycles=w.cycles) for name, w in zip(WATCHED, self._watches)}
+        return {name: dict(calls=w.calls, instructions=w.instructions, cycles=w.cycles)
+                for name, w in zip(WATCHED, self._watches)}
 
 # %% ../nbs/library/protocol_emulated.ipynb #c7e3df16
 def _emulated_options(url): # of emulated://nano33ble?model=FILE or ?image=FILE
@@ -346,7 +360,8 @@ def _emulated_options(url): # of emulated://nano33ble?model=FILE or ?image=FILE
     options = {name: unquote(value) for name, _, value in (part.partition('=') for part in query.split('&') if part)}
     unknown, empty = set(options) - {'model', 'image'}, [name for name, value in options.items() if not value]
     if unknown:
-        raise KwsError(f'Unknown option {", ".join(sorted(unknown))}; there are model and image (& in a path is %26, % is %25)')
+        names = ', '.join(sorted(unknown))
+        raise KwsError(f'Unknown option {names}; there are model and image (in a path, write & as %26 and % as %25)')
     if empty: raise KwsError(f'The option {empty[0]} is empty. Name a file, or leave it out')
     return options
 

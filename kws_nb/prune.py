@@ -36,7 +36,9 @@ def prune_channels(model:TinyConv,
     keep = max(1, round(model.channels*(1 - share)))
     kept = model.conv.weight.data.abs().sum((1, 2, 3)).argsort(descending=True, stable=True)[:keep].sort().values
     smaller = TinyConv(keep, model.dropout.p, model.labels)
-    smaller.conv.weight.data, smaller.conv.bias.data = model.conv.weight.data[kept].clone(), model.conv.bias.data[kept].clone()
+    smaller.conv.weight.data = model.conv.weight.data[kept].clone()
+    smaller.conv.bias.data = model.conv.bias.data[kept].clone()
     columns = model.linear.weight.data.view(len(model.labels), -1, model.channels)[:, :, kept] # channels last
-    smaller.linear.weight.data, smaller.linear.bias.data = columns.reshape(len(model.labels), -1).clone(), model.linear.bias.data.clone()
+    smaller.linear.weight.data = columns.reshape(len(model.labels), -1).clone()
+    smaller.linear.bias.data = model.linear.bias.data.clone()
     return smaller.eval()

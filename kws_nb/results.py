@@ -65,7 +65,7 @@ def clip_interval(hits, reference_hits, # of each test clip, how many seeds were
 # %% ../nbs/library/results.ipynb #08f8a8b0
 def paired_interval(hits, base # bool `[n]`: right under a condition, and without it
                    )->tuple:   # difference, low, high
-    "The difference of two accuracies on the same clips, and its 95 % score interval (T. Tango, Statistics in Medicine 1998)."
+    "The difference of two accuracies on the same clips, and its 95 % interval (T. Tango, Statistics in Medicine 1998)."
     from scipy.optimize import brentq
     from scipy.stats import norm
     hits, base = np.asarray(hits, bool), np.asarray(base, bool)
@@ -101,7 +101,9 @@ class Table:
     header: tuple
     rows: tuple
 
-    def _cells(self): return [[f'{v:,}' if isinstance(v, int) else '' if v is None else str(v) for v in row] for row in self.rows]
+    def _cells(self): # text
+        def cell(v): return f'{v:,}' if isinstance(v, int) else '' if v is None else str(v)
+        return [[cell(value) for value in row] for row in self.rows]
 
     def _repr_markdown_(self):
         right = [all(isinstance(row[i], int | None) for row in self.rows) for i in range(len(self.header))]
@@ -112,29 +114,35 @@ class Table:
         cells = [list(self.header), *self._cells()]
         widths = [max(map(len, column)) for column in zip(*cells)]
         left = [any(isinstance(row[i], str) for row in self.rows) for i in range(len(self.header))]
-        return '\n'.join('  '.join(c.ljust(w) if text else c.rjust(w) for c, w, text in zip(row, widths, left)).rstrip() for row in cells)
+        def line(row): return [c.ljust(w) if text else c.rjust(w) for c, w, text in zip(row, widths, left)]
+        return '\n'.join('  '.join(line(row)).rstrip() for row in cells)
 
 # %% ../nbs/library/results.ipynb #ac14544d
 def digest(*parts # arrays, bytes, or values with a `repr`
           )->str: # 16 hex digits
     "A name for what a result depends on."
-    def content(part): return part.tobytes() if isinstance(part, np.ndarray) else part if isinstance(part, bytes) else repr(part).encode()
+    def content(part):
+        if isinstance(part, np.ndarray): return part.tobytes()
+        return part if isinstance(part, bytes) else repr(part).encode()
     return hashlib.sha256(b''.join(map(content, parts))).hexdigest()[:16]
 
 # %% ../nbs/library/results.ipynb #4a8d320b
 def _as_json(value): return json.loads(json.dumps(value)) # what a file gives back: no tuples, and keys are text
 
+def _damaged(path, why):
+    return KwsError(f'{path} is damaged or no study ({why}). Remove it, and what is missing runs again')
+
 def _read(path)->dict: # of a study; empty where there is no file
     if not path.is_file(): return {}
     try: value = json.loads(path.read_text())
-    except (OSError, ValueError) as error: raise KwsError(f'{path} is damaged or no study ({error}). Remove it, and what is missing runs again') from None
-    if not isinstance(value, dict): raise KwsError(f'{path} is damaged or no study: it holds no names. Remove it, and what is missing runs again')
+    except (OSError, ValueError, RecursionError) as error: raise _damaged(path, error) from None
+    if not isinstance(value, dict): raise _damaged(path, 'it holds no names')
     return value
 
 class Study:
     "Runs and what came of them: a finished study is read from its file, an interrupted one goes on after its last run."
     def __init__(self,
-                 path,     # of the result's JSON; `None`: nothing is kept
+                 path,      # of the result's JSON; `None`: nothing is kept
                  about:dict # all that the result depends on; JSON values, which the result begins with
                 ):
         self.path, self.about, self.runs = path and Path(path), _as_json(about), {}
@@ -145,11 +153,13 @@ class Study:
     @property
     def unfinished(self)->Path: # a file beside the result's
         "Where the runs are while there is no result: other data or settings have another file."
-        return self.path.with_name(f'{self.path.name}.{digest(json.dumps(self.about, sort_keys=True))}.unfinished')
+        key = digest(json.dumps(self.about, sort_keys=True))
+        return self.path.with_name(f'{self.path.name}.{key}.unfinished')
 
     def _kept(self): # name -> result of the runs that were done before an interruption
         kept = _read(self.unfinished)
-        if kept and not (kept.get('about') == self.about and isinstance(kept.get('runs'), dict)): raise KwsError(f'{self.unfinished} is damaged or no study. Remove it, and what is missing runs again')
+        whole = kept.get('about') == self.about and isinstance(kept.get('runs'), dict)
+        if kept and not whole: raise _damaged(self.unfinished, 'it holds no runs of this study')
         return kept.get('runs', {})
 
     def run(self, name:str, function, *args, **kwargs): # what the function returned: JSON values

@@ -51,8 +51,10 @@ def _read_safetensors(path): # tensors by name; what is known about them, a dict
 def _described(path, tensors, about): # the channels and labels that a checkpoint names, where they can be true
     channels, labels, known = about.get('channels'), about.get('labels', LABELS), len(LABELS) - len(KEYWORDS)
     there = list(tensors['conv.weight'].shape[:1]) if 'conv.weight' in tensors else []
-    if type(channels) is not int or channels < 1: problem = f'its channels are {channels!r:.40}, and not a number from 1'
-    elif there != [channels]: problem = f'it does not fit TinyConv with {channels} channels: its weights have {there}'
+    if type(channels) is not int or channels < 1:
+        problem = f'its channels are {channels!r:.40}, and not a whole number from 1'
+    elif there != [channels]:
+        problem = f'it does not fit TinyConv with {channels} channels: its weights have {there}'
     elif not isinstance(labels, list | tuple) or tuple(labels[:known]) != LABELS[:known]:
         problem = f'its labels are {labels!r:.40}, and not {", ".join(LABELS[:known])} and words'
     else: return channels, labels_for(labels[known:])
@@ -66,7 +68,8 @@ def load_model(path # written by `save_model`
     channels, labels = _described(path, tensors, about)
     model = TinyConv(channels, labels=labels)
     try: model.load_state_dict(tensors)
-    except RuntimeError as error: raise KwsError(f'{path} does not fit TinyConv with {channels} channels: {error}') from None
+    except RuntimeError as error:
+        raise KwsError(f'{path} does not fit TinyConv with {channels} channels: {error}') from None
     wrong = [name for name, values in model.state_dict().items() if not values.isfinite().all()]
     if wrong: raise KwsError(f'{path} is damaged: its {wrong[0]} has numbers that are not finite. Train again')
     return model.eval(), about
@@ -109,10 +112,11 @@ class Settings:
     seed: int = 0
     schedule: str = 'constant' # or 'cosine': up for a tenth of the steps, then down to zero
     standardize: bool = False  # train on features with mean 0 and deviation 1
-    unknown: int = 1           # clips of other words, as a multiple of the composition's; above 1 drawn anew for each epoch
+    unknown: int = 1           # other words, as a multiple of the composition's; above 1 drawn anew for each epoch
 
     def __post_init__(self):
-        if self.schedule not in ('constant', 'cosine'): raise KwsError(f"schedule is {self.schedule!r}; expected 'constant' or 'cosine'")
+        if self.schedule not in ('constant', 'cosine'):
+            raise KwsError(f"schedule is {self.schedule!r}; expected 'constant' or 'cosine'")
         for name in ('channels', 'epochs', 'batch_size', 'unknown'):
             if getattr(self, name) < 1: raise KwsError(f'{name} is {getattr(self, name)}; expected 1 or more')
         if not self.lr > 0: raise KwsError(f'lr is {self.lr}; expected more than 0')
@@ -191,7 +195,8 @@ class _Run:
         torch.manual_seed(settings.seed)
         self.model = model(settings.channels, settings.dropout).to(device)
         if settings.standardize: self.model.pad.value = -mean/deviation # the padding of the finished model is 0, too
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+        weights = self.model.parameters()
+        self.optimizer = torch.optim.Adam(weights, lr=settings.lr, weight_decay=settings.weight_decay)
 
     def note(self, loss, training, validation): # of an epoch; the best network so far is kept
         if all(validation > h['validation'] for h in self.history):
@@ -211,15 +216,19 @@ class _Run:
         from safetensors.torch import save_file
         tensors = {f'model.{k}': v for k, v in self.model.state_dict().items()}
         tensors |= {f'best.{k}': v for k, v in self.best.items()}
-        for i, state in self.optimizer.state_dict()['state'].items(): tensors |= {f'adam.{i}.{k}': v for k, v in state.items()}
+        for i, moments in self.optimizer.state_dict()['state'].items():
+            tensors |= {f'adam.{i}.{k}': v for k, v in moments.items()}
         about = json.dumps(dict(key=self.key, history=self.history, best_epoch=self.best_epoch))
         with atomic_path(path) as temporary: save_file(tensors, temporary, metadata=dict(kws_nb=about))
 
     def load(self, path):
         tensors, about = _read_safetensors(path)
         if about.get('key') != self.key:
-            raise KwsError(f'{path} belongs to a run with other data or settings. Remove it, or name another checkpoint')
-        def part(name): return {k.removeprefix(f'{name}.'): v for k, v in tensors.items() if k.startswith(f'{name}.')}
+            remedy = 'Remove it, or name another checkpoint'
+            raise KwsError(f'{path} belongs to a run with other data or settings. {remedy}')
+        def part(name):
+            start = f'{name}.'
+            return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
         self.model.load_state_dict(part('model'))
         self.best, self.history, self.best_epoch = part('best'), about['history'], about['best_epoch']
         adam = self.optimizer.state_dict()
@@ -237,7 +246,8 @@ def _check_data(data):
     for name in ('training', 'validation'):
         part = getattr(data, name)
         check_labels(part.labels, len(part.clips), data.labels)
-    if not len(data.validation): raise KwsError('The validation part is empty: without it, no epoch can be called the best')
+    if not len(data.validation):
+        raise KwsError('The validation part is empty: without it, no epoch can be called the best')
     for i, label in enumerate(data.labels):
         if not (data.training.labels == i).any():
             raise KwsError(f'The training part has no clip of {label}: the model could not learn it')
@@ -246,7 +256,8 @@ def _check_features(features, part):
     wrong = np.flatnonzero(~np.isfinite(np.asarray(features)).reshape(len(features), -1).all(1))
     if len(wrong):
         which = f'{len(wrong)} {part} clips'
-        raise KwsError(f'The features of {which} are NaN or infinite, first clip {wrong[0]}: look at what computes them')
+        remedy = f'first clip {wrong[0]}: look at what computes them'
+        raise KwsError(f'The features of {which} are NaN or infinite, {remedy}')
     return features
 
 def _device(name): # of a network
@@ -258,12 +269,14 @@ def _device(name): # of a network
 def _start(data, settings, features, model, validation, device):
     mean, deviation = 0., 1.
     if settings.standardize:
-        if model is not TinyConv: raise KwsError('standardize is for TinyConv: it is folded into its convolution')
+        if model is not TinyConv:
+            raise KwsError('standardize is for TinyConv: it is folded into its convolution')
         plain = _check_features(features(data.training.clips), 'training')
         mean, deviation = float(plain.mean(dtype=np.float64)), float(plain.std(dtype=np.float64))
     drawn = draw_unknown(data, settings.unknown, np.random.default_rng(0)).training.labels
     offset = torch.zeros(len(data.labels))
-    offset[1] = math.log((drawn == 1).sum()/(data.training.labels == 1).sum()) # more of them are heard than there will be
+    # more of the other words are heard than there will be
+    offset[1] = math.log((drawn == 1).sum()/(data.training.labels == 1).sum())
     more = data.more.clips if settings.unknown > 1 and data.more else None
     key = f'{settings} {digest(data.training.clips, data.training.labels, validation, more)}'
     if model is TinyConv: model = partial(TinyConv, labels=data.labels)
@@ -276,7 +289,8 @@ def _mean_loss(run, losses, n): # of n clips, from that of each batch; the last 
     loss = float(losses.double().cpu() @ sizes)/n
     if math.isfinite(loss): return loss
     epoch = len(run.history) + 1
-    raise KwsError(f'The loss is {loss} in epoch {epoch}: the learning rate of {settings.lr:g} is too high; take a lower one')
+    remedy = f'the learning rate of {settings.lr:g} is too high; take a lower one'
+    raise KwsError(f'The loss is {loss} in epoch {epoch}: {remedy}')
 
 # %% ../nbs/04_training.ipynb #25fc35c3
 def train_epoch(run, x, y)->tuple: # the loss and the right answers of each batch
@@ -303,9 +317,9 @@ def train(data:Data,
           checkpoint=None,         # a path: saved after each epoch, resumed where it exists
           progress=True,           # show a progress bar
           features=micro_features, # what the network is fed: a function of clips
-          model=TinyConv,          # called with channels and dropout; TinyConv gets the labels
+          model=TinyConv,          # called with channels, dropout; TinyConv gets the labels
           after_epoch=None,        # called with the history so far, a list of dicts
-          device=None              # of the network, for torch; default a GPU where there is one
+          device=None              # of the network, in torch's words; default a GPU, if any
          )->Trained:
     "Train a model; the one returned is that of the best validation epoch (the earliest)."
     _check_data(data)
@@ -349,27 +363,34 @@ def live_curves(title=''): # for `after_epoch` of `train`
 def _digits(values): return ''.join(map(str, values))
 
 def _answers(data, name, settings, model, shown): # one run of a comparison
-    trained = train(data, settings, build_dir()/f'recipes/{digest(settings, model.__name__, name)}.safetensors', False, model=model)
+    checkpoint = build_dir()/f'recipes/{digest(settings, model.__name__, name)}.safetensors'
+    trained = train(data, settings, checkpoint, False, model=model)
     answers = {part: predict(trained.model, values).argmax(1) for part, values in shown.items()}
-    return dict(seed=settings.seed, best_epoch=trained.best_epoch, history=[{k: round(v, 4) for k, v in h.items()} for h in trained.history],
-                correct={part: int((answers[part] == getattr(data, part).labels).sum()) for part in answers}, answers={part: _digits(answers[part]) for part in ('validation', 'testing')})
+    history = [{k: round(v, 4) for k, v in h.items()} for h in trained.history]
+    correct = {part: int((heard == getattr(data, part).labels).sum()) for part, heard in answers.items()}
+    kept = {part: _digits(answers[part]) for part in ('validation', 'testing')}
+    return dict(seed=settings.seed, best_epoch=trained.best_epoch, history=history, correct=correct, answers=kept)
 
 def compare_recipes(data:Data,
                     recipes:dict,    # name -> `Settings`
                     seeds=range(5),
                     models=None,     # name -> network, where it is not TinyConv; called with channels and dropout
-                    path=None,       # the result's JSON: runs of the same data and recipes are read from it, what is missing is added
+                    path=None,       # the result's JSON: runs of the same data and recipes are read, the others added
                     progress=True    # show a progress bar
                    )->dict:          # what each run answered to each validation and test clip, and how it went
     "Train with each recipe and seed. An interrupted comparison goes on where it stopped."
-    if len(data.labels) > 10: raise KwsError(f'A comparison keeps each answer as one digit, so it takes up to 10 labels; the data has {len(data.labels)}')
+    if len(data.labels) > 10:
+        there = f'so it takes up to 10 labels; the data has {len(data.labels)}'
+        raise KwsError(f'A comparison keeps each answer as one digit, {there}')
     seeds, name_of_data = list(seeds), data_hash(data)
-    about = dict(data=data.name, data_hash=name_of_data, recipes={name: asdict(replace(s, seed=0)) for name, s in recipes.items()})
-    study, names = Study(path, about), {pair: f'{pair[0]}, seed {pair[1]}' for pair in product(recipes, seeds)}
+    kept = {name: asdict(replace(s, seed=0)) for name, s in recipes.items()}
+    study = Study(path, dict(data=data.name, data_hash=name_of_data, recipes=kept))
+    names = {(name, seed): f'{name}, seed {seed}' for name, seed in product(recipes, seeds)}
     for name, runs in study.finished.get('runs', {}).items(): # more seeds may be asked for than there are
         for run in runs: study.runs.setdefault(f'{name}, seed {run["seed"]}', run)
     if study.finished and study.runs.keys() >= set(names.values()): return study.finished
-    shown, runs = {part: micro_features(getattr(data, part).clips) for part in SPLITS}, {name: [] for name in recipes}
+    shown = {part: micro_features(getattr(data, part).clips) for part in SPLITS}
+    runs = {name: [] for name in recipes}
     with progress_bar(about='runs', show=progress, total=len(recipes)*len(seeds)) as bar:
         for seed, name in product(seeds, recipes):
             settings, model = replace(recipes[name], seed=seed), (models or {}).get(name, TinyConv)

@@ -35,7 +35,8 @@ def _tensorflow():
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     try: import tensorflow as tf
     except ImportError:
-        raise KwsError("The rival is TensorFlow's operator, which is not installed: pip install kws_nb[convert]") from None
+        what = "The rival is TensorFlow's operator, which is not installed"
+        raise KwsError(f'{what}: pip install kws_nb[convert]') from None
     return tf
 
 def tf_op(samples # int16 `[16000]`, tensor or array
@@ -66,7 +67,8 @@ def plain_loader(part:Part, noise, batch_size=100):
         def __getitem__(self, i):
             label, clip = int(part.labels[i]), torch.as_tensor(part.clips[i]/np.float32(32768))
             shift = int(torch.randint(-1600, 1601, [1]))
-            clip = torch.nn.functional.pad(clip*(label != 0), (max(0, shift), max(0, -shift)))[max(0, -shift):][:CLIP_SAMPLES]
+            later, earlier = max(0, shift), max(0, -shift)
+            clip = torch.nn.functional.pad(clip*(label != 0), (later, earlier))[earlier:][:CLIP_SAMPLES]
             source = recordings[int(torch.randint(len(recordings), [1]))]
             start = int(torch.randint(len(source) - CLIP_SAMPLES + 1, [1]))
             volume = torch.rand([1])*(1 if label == 0 else .1 if torch.rand([1]) < .8 else 0)

@@ -11,14 +11,48 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 root = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(root / "tools"))
-PACKAGES = {"chromium": "chromium", "node": "nodejs", "arm-none-eabi-gcc": "gcc-arm-none-eabi", "qemu-system-arm": "qemu-system-arm", "xxd": "xxd"}
+PACKAGES = {
+    "chromium": "chromium",
+    "node": "nodejs",
+    "arm-none-eabi-gcc": "gcc-arm-none-eabi",
+    "qemu-system-arm": "qemu-system-arm",
+    "xxd": "xxd",
+}
+NOT_QUICK = ("browser", "notebooks", "tensorflow", "slow")
 left_out = {}
 
 
+class NoTensorFlow:
+    "A finder before all others that finds no TensorFlow: a test that needs it fails under `--quick` until marked."
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "tensorflow":
+            raise ModuleNotFoundError("--quick runs without TensorFlow: mark this test with `tensorflow`", name=name)
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--quick", action="store_true", help="only tests that need neither browser, notebooks nor TensorFlow"
+    )
+
+
+def pytest_configure(config):
+    if config.getoption("quick"):
+        sys.meta_path.insert(0, NoTensorFlow())
+
+
+def is_quick(item):
+    in_a_browser = any("chromium" in mark.args for mark in item.iter_markers("needs"))
+    return not in_a_browser and not any(item.get_closest_marker(name) for name in NOT_QUICK)
+
+
 def pytest_collection_modifyitems(config, items):
-    "A test whose command is not installed is deselected and reported, not silently skipped."
+    "A test whose command is not installed is deselected and reported; `--quick` leaves out what is slow."
     chosen, dropped = [], []
     for item in items:
+        if config.getoption("quick") and not is_quick(item):
+            dropped.append(item)
+            continue
         missing = [c for mark in item.iter_markers("needs") for c in mark.args if not shutil.which(c)]
         (dropped if missing else chosen).append(item)
         for command in missing:
@@ -29,7 +63,9 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_terminal_summary(terminalreporter):
     for command, names in left_out.items():
-        terminalreporter.write_line(f"left out for want of {command} (apt-get install {PACKAGES[command]}): {', '.join(names)}")
+        terminalreporter.write_line(
+            f"left out for want of {command} (apt-get install {PACKAGES[command]}): {', '.join(names)}"
+        )
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +85,9 @@ def small(data):
         chosen = np.linspace(0, len(part) - 1, n).astype(int)
         return Part(part.clips[chosen], part.labels[chosen], [part.words[i] for i in chosen])
 
-    return Data("a few clips", some(data.training, 300), some(data.validation, 100), some(data.testing, 100), data.noise)
+    return Data(
+        "a few clips", some(data.training, 300), some(data.validation, 100), some(data.testing, 100), data.noise
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Damaged models through everything that reads one, in a process of its own: the worker of test_damaged_models.
 
-`python damaged_models.py N SEED FILE...` prints a JSON object: how many changed files were refused and run, and what went
-wrong. Any error that is no KwsError is wrong; that memory stays within bounds is for the caller's limits to say.
+`python damaged_models.py N SEED FILE...` prints a JSON object: how many changed files were refused and run, and what
+went wrong. Any error that is no KwsError is wrong; whether memory stays within bounds, the caller's limits say.
 """
 
 import json

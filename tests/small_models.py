@@ -7,31 +7,60 @@ import numpy as np
 
 def _build(name, k):  # input shape, layers, kind of input
     L = k.layers
+
+    def same(filters, kernel, strides=1):
+        return L.Conv2D(filters, kernel, strides=strides, padding="same", activation="relu")
+
+    def end(labels, *more):
+        return [L.Flatten(), L.Dense(labels), *more]
+
     separable = [L.DepthwiseConv2D(3, padding="same", activation="relu"), L.Conv2D(16, 1, activation="relu")]
+    one_channel = L.DepthwiseConv2D((5, 4), strides=(2, 1), depth_multiplier=6, padding="same", activation="relu")
+    ds_cnn = [same(16, (10, 4), 2), *separable, L.AveragePooling2D((13, 5)), *end(12, L.Softmax())]
+    constant = [
+        L.Conv2D(8, 3, padding="same", activation="relu6"),
+        *separable,
+        L.Flatten(),
+        L.Dense(6, activation="relu"),
+    ]
+    pooled = [
+        L.Conv2D(3, 2),
+        L.AveragePooling2D((3, 2), strides=2, padding="same"),
+        L.Flatten(),
+        L.Dense(7, activation="relu"),
+    ]
     return {
-        "conv, many channels": ((9, 7, 5), [L.Conv2D(6, (3, 2), activation="relu"), L.Flatten(), L.Dense(5)], "signed"),
-        "conv 1x1, stride 2": ((8, 6, 8), [L.Conv2D(10, 1, strides=2, activation="relu6"), L.Flatten(), L.Dense(3)], "signed"),
+        "conv, many channels": ((9, 7, 5), [L.Conv2D(6, (3, 2), activation="relu"), *end(5)], "signed"),
+        "conv 1x1, stride 2": ((8, 6, 8), [L.Conv2D(10, 1, strides=2, activation="relu6"), *end(3)], "signed"),
         "conv same, stride 3": ((10, 11, 3), [L.Conv2D(4, 4, strides=3, padding="same")], "positive"),
-        "depthwise": ((9, 6, 8), [L.DepthwiseConv2D(3, padding="same", activation="relu"), L.Conv2D(6, 1)], "signed"),
-        "depthwise, 3 for each channel": ((8, 9, 2), [L.DepthwiseConv2D((2, 3), strides=2, depth_multiplier=3)], "signed"),
-        "depthwise, one channel": ((20, 16, 1), [L.DepthwiseConv2D((5, 4), strides=(2, 1), depth_multiplier=6, padding="same", activation="relu"), L.Flatten(), L.Dense(4), L.Softmax()], "positive"),
-        "average pool": ((9, 7, 3), [L.Conv2D(3, 2), L.AveragePooling2D((3, 2), strides=2, padding="same"), L.Flatten(), L.Dense(7, activation="relu")], "signed"),
+        "depthwise": ((9, 6, 8), [separable[0], L.Conv2D(6, 1)], "signed"),
+        "depthwise, 3 for each channel": (
+            (8, 9, 2),
+            [L.DepthwiseConv2D((2, 3), strides=2, depth_multiplier=3)],
+            "signed",
+        ),
+        "depthwise, one channel": ((20, 16, 1), [one_channel, *end(4, L.Softmax())], "positive"),
+        "average pool": ((9, 7, 3), pooled, "signed"),
         "mean": ((9, 7, 6), [L.Conv2D(6, 3, activation="relu"), L.GlobalAveragePooling2D(), L.Dense(3)], "signed"),
-        "mean, dimensions kept": ((9, 7, 5), [L.Conv2D(5, 2), L.GlobalAveragePooling2D(keepdims=True), L.Conv2D(3, 1)], "signed"),
+        "mean, dimensions kept": (
+            (9, 7, 5),
+            [L.Conv2D(5, 2), L.GlobalAveragePooling2D(keepdims=True), L.Conv2D(3, 1)],
+            "signed",
+        ),
         "pad": ((7, 6, 3), [L.ZeroPadding2D(((1, 2), (0, 3))), L.Conv2D(4, 3, strides=2, activation="relu")], "signed"),
         "fully connected": ((37,), [L.Dense(11, activation="relu6"), L.Dense(4), L.Softmax()], "signed"),
         "fully connected, long": ((1300,), [L.Dense(9), L.Dense(4)], "signed"),
-        "pairs, 20 wide": ((23, 40, 1), [L.Conv2D(3, (10, 8), strides=(3, 2), padding="same", activation="relu"), L.Flatten(), L.Dense(4), L.Softmax()], "positive"),
-        "pairs, 12 wide": ((11, 23, 1), [L.Conv2D(5, (9, 7), strides=(1, 2), padding="same", activation="relu"), L.Flatten(), L.Dense(3)], "positive"),
-        "pairs, 28 wide": ((6, 56, 1), [L.Conv2D(2, (10, 8), strides=2, padding="same", activation="relu"), L.Flatten(), L.Dense(3)], "positive"),
-        "pairs, largest sums": ((12, 40, 1), [L.Conv2D(4, (8, 8), strides=2, padding="same", activation="relu"), L.Flatten(), L.Dense(4)], "positive"),
-        "pairs, sums too large": ((20, 40, 1), [L.Conv2D(2, (10, 8), strides=2, padding="same", activation="relu"), L.Flatten(), L.Dense(4)], "positive"),
+        "pairs, 20 wide": ((23, 40, 1), [same(3, (10, 8), (3, 2)), *end(4, L.Softmax())], "positive"),
+        "pairs, 12 wide": ((11, 23, 1), [same(5, (9, 7), (1, 2)), *end(3)], "positive"),
+        "pairs, 28 wide": ((6, 56, 1), [same(2, (10, 8), 2), *end(3)], "positive"),
+        "pairs, largest sums": ((12, 40, 1), [same(4, (8, 8), 2), *end(4)], "positive"),
+        "pairs, sums too large": ((20, 40, 1), [same(2, (10, 8), 2), *end(4)], "positive"),
         "fully connected, largest sums": ((1100,), [L.Dense(5)], "signed"),
-        "pairs, shifted": ((23, 40, 1), [L.Conv2D(3, (10, 8), strides=(3, 2), padding="same", activation="relu"), L.Flatten(), L.Dense(4), L.Softmax()], "shifted"),
-        "pairs, shifted, 6 taps": ((11, 40, 1), [L.Conv2D(2, (10, 6), strides=(1, 2), padding="same", activation="relu"), L.Flatten(), L.Dense(3)], "shifted"),
-        "constant channels": ((9, 8, 3), [L.Conv2D(8, 3, padding="same", activation="relu6"), *separable, L.Flatten(), L.Dense(6, activation="relu")], "signed"),
-        "pairs, a constant channel": ((12, 40, 1), [L.Conv2D(4, (8, 8), strides=2, padding="same", activation="relu"), L.Flatten(), L.Dense(4)], "positive"),
-        "DS-CNN": ((25, 10, 1), [L.Conv2D(16, (10, 4), strides=(2, 2), padding="same", activation="relu"), *separable, L.AveragePooling2D((13, 5)), L.Flatten(), L.Dense(12), L.Softmax()], "signed"),
+        "DS-CNN": ((25, 10, 1), ds_cnn, "signed"),
+        "pairs, shifted": ((23, 40, 1), [same(3, (10, 8), (3, 2)), *end(4, L.Softmax())], "shifted"),
+        "pairs, shifted, 6 taps": ((11, 40, 1), [same(2, (10, 6), (1, 2)), *end(3)], "shifted"),
+        "constant channels": ((9, 8, 3), constant, "signed"),
+        "pairs, a constant channel": ((12, 40, 1), [same(4, (8, 8), 2), *end(4)], "positive"),
     }[name]
 
 

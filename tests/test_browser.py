@@ -13,12 +13,19 @@ def test_notebook_runs_in_jupyterlab(lab):
     "Every cell of the section with both widgets runs, the last one last, and none complains."
     url, folder = lab
     shutil.copy(root / "nbs/02_preprocessing.ipynb", folder)
-    code = sum(cell["cell_type"] == "code" for cell in json.loads((folder / "02_preprocessing.ipynb").read_text())["cells"])
+    code = sum(
+        cell["cell_type"] == "code" for cell in json.loads((folder / "02_preprocessing.ipynb").read_text())["cells"]
+    )
     with chromium(viewport={"width": 1280, "height": 1400}) as page:
         run_notebook(page, url, "02_preprocessing.ipynb")
         for _ in range(400):
             cells = cells_of(page)
-            said = [output for _, outputs in cells for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
+            said = [
+                output
+                for _, outputs in cells
+                for output in outputs
+                if output["output_type"] == "error" or output.get("name") == "stderr"
+            ]
             assert not said, said
             if [count for count, _ in cells] == list(range(1, code + 1)):
                 break

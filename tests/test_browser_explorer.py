@@ -14,8 +14,13 @@ SUMS = f"{FIGURE}.data.map(trace => (trace.z ?? [trace.y]).reduce((sum, row) => 
 @pytest.fixture(scope="module")
 def page(lab):
     url, folder = lab
-    moved_before_it_is_shown = "explorer = SpectrogramExplorer()\nexplorer.clip.value = 'synthetic: yes'\nexplorer.controls.hop_ms.value = 10\nexplorer"
-    write_notebook(folder / "explorer.ipynb", "from kws_nb.widgets.explorer import SpectrogramExplorer", moved_before_it_is_shown)
+    moved_before_it_is_shown = """explorer = SpectrogramExplorer()
+explorer.clip.value = 'synthetic: yes'
+explorer.controls.hop_ms.value = 10
+explorer"""
+    write_notebook(
+        folder / "explorer.ipynb", "from kws_nb.widgets.explorer import SpectrogramExplorer", moved_before_it_is_shown
+    )
     with chromium(viewport={"width": 1280, "height": 800}) as page:
         page.errors = []
         page.on("pageerror", lambda error: page.errors.append(str(error)))
@@ -35,7 +40,11 @@ def shows(page, settings):
     explored = explore(read_clip(root / "data/clips/yes.wav"), settings)
     page.get_by_text(summary(explored, settings)).wait_for(timeout=60_000)
     sums = [float(explored[name].sum(dtype=float)) for name in ("waveform", "stft", "mel", "mfcc", "device")]
-    page.wait_for_function(f"sums => {SUMS}.every((sum, i) => Math.abs(sum - sums[i]) < 1e-2 * Math.abs(sums[i]) + 1)", arg=sums, timeout=60_000)
+    page.wait_for_function(
+        f"sums => {SUMS}.every((sum, i) => Math.abs(sum - sums[i]) < 1e-2 * Math.abs(sums[i]) + 1)",
+        arg=sums,
+        timeout=60_000,
+    )
     assert page.evaluate(f"{FIGURE}.data[2].z.length") == settings.n_mels
 
 
@@ -104,7 +113,10 @@ def test_impossible_setting_is_explained(page):
 
 def test_panels_fit_and_share_their_time(page):
     "Nothing is cut off at 1280 pixels; zooming one panel zooms all, and a slider leaves the zoom."
-    plot, cell = page.locator(".js-plotly-plot").bounding_box(), page.locator(".jp-OutputArea-output:has(.js-plotly-plot)").last.bounding_box()
+    plot, cell = (
+        page.locator(".js-plotly-plot").bounding_box(),
+        page.locator(".jp-OutputArea-output:has(.js-plotly-plot)").last.bounding_box(),
+    )
     assert plot["width"] > 480 and plot["x"] + plot["width"] <= cell["x"] + cell["width"] + 1
     panel = page.locator(".x2y2 > .nsewdrag").bounding_box()
     page.mouse.move(panel["x"] + panel["width"] / 4, panel["y"] + 20)

@@ -145,7 +145,10 @@ def alert(page):
 
 
 NO_SOUND_SYSTEM = {"ALSA_CONFIG_PATH": "/dev/null", "PULSE_SERVER": "none", "XDG_RUNTIME_DIR": "/nonexistent"}
-KEEP_STREAM = "const get = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices); navigator.mediaDevices.getUserMedia = async (c) => (window.stream = await get(c));"
+KEEP_STREAM = """
+const get = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (c) => (window.stream = await get(c));
+"""
 NO_BLOCKS = "AudioContext.prototype.resume = async function () { await this.suspend(); };"
 
 
@@ -155,7 +158,11 @@ NO_BLOCKS = "AudioContext.prototype.resume = async function () { await this.susp
         ([FAKE_DEVICE, "--deny-permission-prompts"], "localhost", "did not allow the microphone"),
         ([ALLOWED], "localhost", "No microphone was found. Plug one in"),
         ([FAKE_DEVICE, ALLOWED, "--fail-audio-stream-creation"], "localhost", "another program may be using it"),
-        ([FAKE_DEVICE, ALLOWED, "--host-resolver-rules=MAP jupyter.test 127.0.0.1"], "jupyter.test", "http://localhost:8888"),
+        (
+            [FAKE_DEVICE, ALLOWED, "--host-resolver-rules=MAP jupyter.test 127.0.0.1"],
+            "jupyter.test",
+            "http://localhost:8888",
+        ),
     ],
     ids=["denied", "no microphone", "busy", "insecure page"],
 )
@@ -187,7 +194,11 @@ def test_calling_it_off_frees_the_microphone(site):
         page.wait_for_selector("#widget[data-phase=recording], #widget[data-phase=countdown]")
         page.get_by_role("button", name="Cancel").click()
         page.wait_for_timeout(1500)
-        assert page.evaluate("[stream.getAudioTracks()[0].readyState, sent.length, model.get('error')]") == ["ended", 0, ""]
+        assert page.evaluate("[stream.getAudioTracks()[0].readyState, sent.length, model.get('error')]") == [
+            "ended",
+            0,
+            "",
+        ]
         page.get_by_role("button", name="Record").click()
         page.wait_for_function("sent.length")
         assert page.evaluate("stream.getAudioTracks()[0].readyState") == "ended"
@@ -215,7 +226,9 @@ def test_every_way_of_recording_hears_the_word(site, script):
         for i in range(4):
             page.wait_for_function(f"sent.length > {i}")
             message, [data] = page.evaluate(f"sent[{i}]")
-            assert message["do"] == "take" and (message["rate"] == 16000) == (script != OWN_RATE_ONLY), json.dumps(message)
+            assert message["do"] == "take" and (message["rate"] == 16000) == (script != OWN_RATE_ONLY), json.dumps(
+                message
+            )
             samples = decode_samples(np.array(data, "<f4").tobytes(), message["rate"])
             best = max(best, correlation(samples, "yes"))
             assert correlation(samples, "no") < 0.6

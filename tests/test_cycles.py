@@ -15,10 +15,30 @@ TARGET = ["-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp"]
 # name: (snippet, instructions, cycles)
 SNIPPETS = dict(
     moves=("mov r0, r1; movw r2, #4660; movt r2, #22136; mvn r3, r4", 4, 4),
-    arithmetic=("adds r0, r1, r2; sub r3, r4, #1; rsb r5, r6, r7, lsl #2; adc r0, r1, r2; cmp r0, #3; clz r1, r2", 6, 6),
-    bits=("ubfx r0, r1, #3, #5; bfi r2, r3, #1, #4; rev r4, r5; sxtb r6, r7; uxtab r0, r1, r2; ssat r3, #8, r4; usat r5, #4, r6", 7, 7),
-    multiply=("mul r0, r1, r2; mla r3, r4, r5, r6; mls r0, r1, r2, r3; smull r4, r5, r6, r7; umlal r0, r1, r2, r3; umaal r4, r5, r6, r7", 6, 6),
-    dsp=("smlad r0, r1, r2, r3; smlald r4, r5, r6, r7; smlabb r0, r1, r2, r3; smmlar r4, r5, r6, r7; sxtb16 r0, r1; pkhbt r2, r3, r4; qadd r5, r6, r7", 7, 7),
+    arithmetic=(
+        "adds r0, r1, r2; sub r3, r4, #1; rsb r5, r6, r7, lsl #2; "
+        "adc r0, r1, r2; cmp r0, #3; clz r1, r2",
+        6,
+        6,
+    ),
+    bits=(
+        "ubfx r0, r1, #3, #5; bfi r2, r3, #1, #4; rev r4, r5; "
+        "sxtb r6, r7; uxtab r0, r1, r2; ssat r3, #8, r4; usat r5, #4, r6",
+        7,
+        7,
+    ),
+    multiply=(
+        "mul r0, r1, r2; mla r3, r4, r5, r6; mls r0, r1, r2, r3; "
+        "smull r4, r5, r6, r7; umlal r0, r1, r2, r3; umaal r4, r5, r6, r7",
+        6,
+        6,
+    ),
+    dsp=(
+        "smlad r0, r1, r2, r3; smlald r4, r5, r6, r7; smlabb r0, r1, r2, r3; "
+        "smmlar r4, r5, r6, r7; sxtb16 r0, r1; pkhbt r2, r3, r4; qadd r5, r6, r7",
+        7,
+        7,
+    ),
     divide=("sdiv r0, r1, r2; udiv r3, r4, r5", 2, 2 * DIVISION_CYCLES),
     load=("ldr r0, [r1]", 1, 2),
     loads_that_overlap=("ldr r0, [r1]; ldr r2, [r3]; ldrb r4, [r5, #1]; ldrsh r6, [r7, r1]", 4, 2 + 1 + 1 + 1),
@@ -54,7 +74,12 @@ SNIPPETS = dict(
     float_loads=("vldr s0, [r0]; vldr d1, [r0]; vstr s0, [r1]; vstr d1, [r1]", 4, 2 + 3 + 2 + 3),
     float_load_multiple=("vldmia r0!, {s0, s1, s2, s3}; vstmia r1!, {d0, d1}", 2, 1 + 4 + 1 + 4),
     float_push_pop=("vpush {d8, d9}; vpop {d8, d9}", 2, 1 + 4 + 1 + 4),
-    float_arithmetic=("vadd.f32 s0, s1, s2; vsub.f32 s3, s4, s5; vmul.f32 s6, s7, s8; vabs.f32 s9, s10; vneg.f32 s11, s12", 5, 5),
+    float_arithmetic=(
+        "vadd.f32 s0, s1, s2; vsub.f32 s3, s4, s5; "
+        "vmul.f32 s6, s7, s8; vabs.f32 s9, s10; vneg.f32 s11, s12",
+        5,
+        5,
+    ),
     float_divide=("vdiv.f32 s0, s1, s2; vsqrt.f32 s3, s4", 2, 14 + 14),
     float_multiply_add=("vmla.f32 s0, s1, s2; vfma.f32 s3, s4, s5; vfnms.f32 s6, s7, s8", 3, 9),
     float_just_computed=("vmul.f32 s0, s1, s2; vadd.f32 s3, s0, s4", 2, 1 + 1 + 1),
@@ -75,7 +100,8 @@ def assemble(source, output, *options):
 @pytest.fixture(scope="module")
 def code(tmp_path_factory):
     "Name -> machine code."
-    source = "\n".join(f'.section .text.{name}, "ax"\n' + text.replace("; ", "\n") for name, (text, _, _) in SNIPPETS.items())
+    sections = [f'.section .text.{name}, "ax"\n' + text.replace("; ", "\n") for name, (text, _, _) in SNIPPETS.items()]
+    source = "\n".join(sections)
     elf = ELFFile(assemble(source, tmp_path_factory.mktemp("cycles") / "snippets.o", "-c").open("rb"))
     return {name: elf.get_section_by_name(f".text.{name}").data() for name in SNIPPETS}
 
@@ -103,7 +129,8 @@ def run(tmp_path, body, limit_cycles=100_000):
         .thumb_func
     fault: bkpt 0
     """
-    image = assemble(source, tmp_path / "image.elf", "-nostdlib", f"-Wl,-T,{firmware_dir()/'emulated/link.ld'}", "-Wl,-e,reset_handler")
+    link = ["-nostdlib", "-T", str(firmware_dir() / "emulated/link.ld"), "-Wl,-e,reset_handler"]
+    image = assemble(source, tmp_path / "image.elf", *link)
     return Machine(image, limit_cycles=limit_cycles)
 
 
@@ -111,8 +138,16 @@ TAKEN = {
     "loop": ("movs r0, #10\n1: subs r0, r0, #1\n bne 1b", 1 + 20, P + 1 + 10 * 2 + 9 * P),
     "skip": ("movs r0, #0\n cbz r0, 1f\n nop\n 1: nop", 3, P + 1 + 1 + P + 1),
     "call": ("bl 1f\n b 2f\n 1: bx lr\n 2: nop", 4, P + 1 + P + 1 + P + 1 + P + 1),
-    "pop to the program counter": ("ldr r0, =1f + 1\n push {r0}\n pop {pc}\n .ltorg\n 1: nop", 4, P + 2 + 2 + 2 + P + 1),
-    "load of the program counter": ("ldr r0, =3f\n ldr pc, [r0]\n .ltorg\n .align 2\n 3: .word 1f + 1\n 1: nop", 3, P + 2 + 2 + P + 1),
+    "pop to the program counter": (
+        "ldr r0, =1f + 1\n push {r0}\n pop {pc}\n .ltorg\n 1: nop",
+        4,
+        P + 2 + 2 + 2 + P + 1,
+    ),
+    "load of the program counter": (
+        "ldr r0, =3f\n ldr pc, [r0]\n .ltorg\n .align 2\n 3: .word 1f + 1\n 1: nop",
+        3,
+        P + 2 + 2 + P + 1,
+    ),
 }
 
 
@@ -132,7 +167,16 @@ def test_a_long_loop_that_waits_in_time_is_no_hang(tmp_path):
     assert run(tmp_path, "movw r0, #20000\n1: subs r0, r0, #1\n bne 1b").cycles == P + 1 + 20_000 * 2 + 19_999 * P + 1
 
 
-@pytest.mark.parametrize("body", ["ldr r0, =0x30000000\n ldr r1, [r0]\n .ltorg", "udf #0", "bkpt 0", "bl stack_top", "ldr r0, =0\n str r0, [r0]\n b 1f\n .ltorg\n 1:"])
+CRASHES = {
+    "nothing is there": "ldr r0, =0x30000000\n ldr r1, [r0]\n .ltorg",
+    "undefined": "udf #0",
+    "breakpoint": "bkpt 0",
+    "no code there": "bl stack_top",
+    "flash is not written": "ldr r0, =0\n str r0, [r0]\n b 1f\n .ltorg\n 1:",
+}
+
+
+@pytest.mark.parametrize("body", CRASHES.values(), ids=CRASHES)
 def test_a_crash_is_reported(tmp_path, body):
     with pytest.raises(BoardFault, match="crashed at 0x"):
         run(tmp_path, body)
@@ -141,7 +185,8 @@ def test_a_crash_is_reported(tmp_path, body):
 def test_the_painted_stack_shows_how_deep_it_was(tmp_path):
     shallow = run(tmp_path, "push {r0, r1}\n pop {r0, r1}")
     assert shallow.stack_bytes == 8
-    deep = run(tmp_path, "movs r0, #0\n movs r1, #0\n movs r2, #25\n 1: push {r0, r1}\n subs r2, r2, #1\n bne 1b\n add sp, sp, #200")
+    push_25_times = "movs r2, #25\n 1: push {r0, r1}\n subs r2, r2, #1\n bne 1b"
+    deep = run(tmp_path, f"movs r0, #0\n movs r1, #0\n {push_25_times}\n add sp, sp, #200")
     assert deep.stack_bytes == 200
 
 
@@ -149,7 +194,9 @@ def test_the_call_tree_follows_calls_returns_and_tail_calls(tmp_path):
     def function(name, body):
         return f".type {name}, %function\n.thumb_func\n{name}: {body}\n.size {name}, . - {name}\n"
 
-    functions = function("leaf", "bx lr") + function("twice", "push {r4, lr}\n bl leaf\n bl leaf\n pop {r4, pc}") + function("tail", "nop\n b twice")
+    functions = function("leaf", "bx lr")
+    functions += function("twice", "push {r4, lr}\n bl leaf\n bl leaf\n pop {r4, pc}")
+    functions += function("tail", "nop\n b twice")
     machine = run(tmp_path, f"bl tail\n bl leaf\n b 9f\n {functions} 9:")
     tree = machine.call_tree
 
@@ -167,7 +214,8 @@ def test_the_call_tree_follows_calls_returns_and_tail_calls(tmp_path):
 
 
 def test_recursion_is_a_path_of_its_own(tmp_path):
-    body = ".type down, %function\n.thumb_func\ndown: push {r4, lr}\n subs r0, r0, #1\n beq 1f\n bl down\n 1: pop {r4, pc}\n.size down, . - down\n"
+    code = "push {r4, lr}\n subs r0, r0, #1\n beq 1f\n bl down\n 1: pop {r4, pc}"
+    body = f".type down, %function\n.thumb_func\ndown: {code}\n.size down, . - down\n"
     machine = run(tmp_path, f"movs r0, #5\n bl down\n b 9f\n {body} 9:")
     depth = [call.calls for call in machine.call_tree if call.function == "down"]
     assert depth == [1] * 5

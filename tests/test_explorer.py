@@ -12,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kws_nb.audio import read_clip
 from kws_nb.core import FEATURE_SCALE, KwsError
-from kws_nb.widgets.explorer import FeatureSettings, SpectrogramExplorer, clip_choices, explore, hz_ticks, spectrogram_figure
+from kws_nb.widgets.explorer import (
+    FeatureSettings,
+    SpectrogramExplorer,
+    clip_choices,
+    explore,
+    hz_ticks,
+    spectrogram_figure,
+)
 from kws_nb.features import MAX_FEATURE, import_torchaudio, mel_filters, mel_spectrogram, mfcc, power_to_db, spectrogram
 
 
@@ -34,11 +41,18 @@ def test_libraries_agree(data):
     win_length = data.draw(st.integers(16, 1024), "window")
     n_fft = data.draw(st.integers((win_length + 1) // 2, 1024).map(lambda n: 2 * n), "n_fft")
     f_min = data.draw(st.integers(0, 4000), "f_min")
-    mels = dict(f_min=f_min, f_max=data.draw(st.integers(f_min + 2000, 8000), "f_max"), n_mels=data.draw(st.integers(13, 64), "n_mels"))
+    mels = dict(
+        f_min=f_min,
+        f_max=data.draw(st.integers(f_min + 2000, 8000), "f_max"),
+        n_mels=data.draw(st.integers(13, 64), "n_mels"),
+    )
     frames = dict(n_fft=n_fft, win_length=win_length, hop_length=data.draw(st.integers(40, 640), "hop"))
     noise = np.random.default_rng(n_fft).normal(0, 0.1, 4000).astype(np.float32)
     assert difference(spectrogram(noise, **frames), spectrogram(noise, backend="librosa", **frames)) < 1e-4
-    fewest = min(mel_filters(mels["n_mels"], n_fft, f_min, mels["f_max"], library).max(axis=1).min() for library in ("torchaudio", "librosa"))
+    fewest = min(
+        mel_filters(mels["n_mels"], n_fft, f_min, mels["f_max"], library).max(axis=1).min()
+        for library in ("torchaudio", "librosa")
+    )
     if fewest > 1e-3:  # no filter so narrow that it only just holds a bin
         for f in (mel_spectrogram, mfcc):
             assert difference(f(noise, **frames, **mels), f(noise, backend="librosa", **frames, **mels)) < 1e-4
@@ -54,7 +68,9 @@ def test_library_calls(clip):
     mels = dict(f_min=125.0, f_max=7500.0, n_mels=40)
     assert difference(mel_spectrogram(clip), transforms.MelSpectrogram(16000, **frames, **mels)(samples).numpy()) < 1e-6
     assert difference(mfcc(clip), transforms.MFCC(16000, 13, melkwargs=frames | mels)(samples).numpy()) < 1e-6
-    expected = librosa.feature.melspectrogram(y=clip, sr=16000, **frames, n_mels=40, fmin=125, fmax=7500, htk=True, norm=None)
+    expected = librosa.feature.melspectrogram(
+        y=clip, sr=16000, **frames, n_mels=40, fmin=125, fmax=7500, htk=True, norm=None
+    )
     assert difference(mel_spectrogram(clip, backend="librosa"), expected) < 1e-6
     assert np.array_equal(power_to_db(expected), librosa.power_to_db(expected))
 
@@ -140,7 +156,9 @@ def test_settings_to_arrays(s, level):
         return
     frames = 1 + (16000 - s.n_fft) // s.hop_length
     shapes = {name: values.shape for name, values in explored.items()}
-    assert shapes == dict(waveform=(16000,), stft=(s.n_fft // 2 + 1, frames), mel=(s.n_mels, frames), mfcc=(13, frames), device=(40, 49))
+    assert shapes == dict(
+        waveform=(16000,), stft=(s.n_fft // 2 + 1, frames), mel=(s.n_mels, frames), mfcc=(13, frames), device=(40, 49)
+    )
     for name in ("stft", "mel"):
         assert explored[name].dtype == np.int8 and explored[name].min() >= -s.top_db
         assert explored[name].max() == (0 if level == 1 else explored[name].max())
@@ -148,12 +166,17 @@ def test_settings_to_arrays(s, level):
     assert 0 <= explored["device"].min() and explored["device"].max() <= MAX_FEATURE * FEATURE_SCALE
 
 
+def taken_out(trace):
+    "The numbers of a trace, which it loses."
+    array = trace["z" if "z" in trace else "y"]
+    return np.frombuffer(base64.b64decode(array.pop("bdata")), array["dtype"]).astype(float)
+
+
 def equal(shown, samples, settings):
     "What the widget shows is what is drawn afresh; numbers to 0.11, for librosa's last bit may turn a rounding."
     shown, fresh = json.loads(json.dumps(shown)), plain(spectrogram_figure(samples, settings))
     for a, b in zip(shown["data"], fresh["data"], strict=True):
-        values = [np.frombuffer(base64.b64decode(trace["z" if "z" in trace else "y"].pop("bdata")), trace["z" if "z" in trace else "y"]["dtype"]) for trace in (a, b)]
-        np.testing.assert_allclose(*(v.astype(float) for v in values), atol=0.11)
+        np.testing.assert_allclose(taken_out(a), taken_out(b), atol=0.11)
     return shown == fresh
 
 
@@ -162,7 +185,7 @@ def plain(figure):
 
 
 def test_every_slider_extreme(clip):
-    "From end to end of every slider: the figure is the one drawn afresh, or the message says why not and the last one stays."
+    "From end to end of every slider: the figure drawn afresh, or a message that says why not, and the last one stays."
     explorer = SpectrogramExplorer({"yes": clip})
     good, refused = FeatureSettings(), []
     for control in explorer.controls.children:
@@ -187,7 +210,10 @@ def test_every_slider_extreme(clip):
 
 
 def test_a_longer_window_takes_n_fft_along(clip):
-    "It used to be an error message, though only one n_fft can be meant: the next that holds the window. One picture a move."
+    """It used to be an error message, though only one n_fft can be meant: the next that holds the window.
+
+    One move of the slider is one picture.
+    """
     explorer, sent = SpectrogramExplorer({"yes": clip}), []
     explorer.panels.send = sent.append
     for ms, n_fft in ((32, 512), (33, 1024), (64, 1024), (20, 1024)):
@@ -205,12 +231,15 @@ def test_only_what_changes_is_sent(clip):
     explorer.panels.send = sent.append
     explorer.controls.n_mels.value = 30
     explorer.controls.top_db.value = 60
-    assert [[sorted(trace) for trace in message["traces"]] for message in sent] == [[[], [], ["z"], ["z"], []], [[], ["z"], ["z"], ["z"], []]]
+    assert [[sorted(trace) for trace in message["traces"]] for message in sent] == [
+        [[], [], ["z"], ["z"], []],
+        [[], ["z"], ["z"], ["z"], []],
+    ]
     assert sorted(sent[1]["layout"]) == ["coloraxis.cmin"]
 
 
 def test_clips(clip, tmp_path):
-    "The caller's first, then recordings, newest first, then the synthetic words; a bad one gets a message, not a traceback."
+    "The caller's first, then recordings, newest first, then the synthetic words; a bad one gets a message."
     import soundfile as sf
 
     for when, name in enumerate(("yes/b_nohash_0", "no/a_nohash_0", "yes/a_nohash_1")):
@@ -219,11 +248,29 @@ def test_clips(clip, tmp_path):
         sf.write(path, clip, 16000)
         os.utime(path, (when, when))
     choices = clip_choices({"b": clip, "a": clip}, tmp_path)
-    assert list(choices) == ["b", "a", "recorded: yes/a_nohash_1", "recorded: no/a_nohash_0", "recorded: yes/b_nohash_0", "synthetic: no", "synthetic: yes"]
+    assert list(choices) == [
+        "b",
+        "a",
+        "recorded: yes/a_nohash_1",
+        "recorded: no/a_nohash_0",
+        "recorded: yes/b_nohash_0",
+        "synthetic: no",
+        "synthetic: yes",
+    ]
     (tmp_path / "yes/b_nohash_0.wav").write_text("no sound")
-    bad = {"NaN": np.full(16000, np.nan), "two channels": np.zeros((16000, 2)), "short": clip[:100], "long": np.tile(clip, 11), "gone": tmp_path / "gone.wav"}
-    explorer = SpectrogramExplorer(bad | {"recorded": tmp_path / "yes/b_nohash_0.wav", "int16": (clip * 32768).astype(np.int16)})
-    for name, message in dict(NaN="NaN", short="shorter", long="11.0 s", gone="no such file", recorded="not a readable").items():
+    bad = {
+        "NaN": np.full(16000, np.nan),
+        "two channels": np.zeros((16000, 2)),
+        "short": clip[:100],
+        "long": np.tile(clip, 11),
+        "gone": tmp_path / "gone.wav",
+    }
+    explorer = SpectrogramExplorer(
+        bad | {"recorded": tmp_path / "yes/b_nohash_0.wav", "int16": (clip * 32768).astype(np.int16)}
+    )
+    for name, message in dict(
+        NaN="NaN", short="shorter", long="11.0 s", gone="no such file", recorded="not a readable"
+    ).items():
         explorer.clip.value = name
         assert message in explorer.message.value, name
     explorer.clip.value = "two channels"
@@ -231,7 +278,9 @@ def test_clips(clip, tmp_path):
     explorer.controls.n_mels.value = 30  # nothing to draw: no traceback either
     explorer.clip.value = "int16"
     settings = replace(FeatureSettings(), n_mels=30)
-    assert equal(explorer.panels.figure, (clip * 32768).astype(np.int16), settings) and len(explorer.audio.value) == 32044
+    assert (
+        equal(explorer.panels.figure, (clip * 32768).astype(np.int16), settings) and len(explorer.audio.value) == 32044
+    )
     with pytest.raises(KwsError, match="expected a dict"):
         SpectrogramExplorer([clip])
 
@@ -240,9 +289,21 @@ def test_panels_are_linked_and_labelled(clip):
     figure = plain(spectrogram_figure(clip))
     layout = figure["layout"]
     assert [layout[f"xaxis{n}"].get("matches") for n in ("", 2, 3, 4, 5)] == ["x5", "x5", "x5", "x5", None]
-    assert [layout[f"yaxis{n}"]["title"]["text"] for n in ("", 2, 3, 4, 5)] == ["amplitude", "kHz", "Hz", "coefficient", "Hz"]
+    assert [layout[f"yaxis{n}"]["title"]["text"] for n in ("", 2, 3, 4, 5)] == [
+        "amplitude",
+        "kHz",
+        "Hz",
+        "coefficient",
+        "Hz",
+    ]
     assert layout["xaxis5"]["title"]["text"] == "time, s"
-    assert [trace.get("coloraxis") for trace in figure["data"]] == [None, "coloraxis", "coloraxis", "coloraxis2", "coloraxis3"]
+    assert [trace.get("coloraxis") for trace in figure["data"]] == [
+        None,
+        "coloraxis",
+        "coloraxis",
+        "coloraxis2",
+        "coloraxis3",
+    ]
     assert (layout["coloraxis3"]["cmin"], layout["coloraxis3"]["cmax"]) == (0, 26)
     rows, labels = hz_ticks(40, 125, 7500)
     filters = mel_filters()

@@ -29,8 +29,12 @@ from kws_nb.size import image_size
 KWS_NB = Path(sys.executable).parent / "kws-nb"
 
 
+def said(command, cwd=root, **more):
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, **more)
+
+
 def kws_nb(*arguments, **environment):
-    return subprocess.run([KWS_NB, *map(str, arguments)], capture_output=True, text=True, env=os.environ | environment, cwd=root)
+    return said([KWS_NB, *map(str, arguments)], env=os.environ | environment)
 
 
 @pytest.fixture
@@ -42,7 +46,8 @@ def test_classify_prints_json_lines():
     done = kws_nb("classify", "data/clips/yes.wav", "data/clips/no.wav", "--json")
     first, second = map(json.loads, done.stdout.splitlines())
     assert done.returncode == 0 and first["label"] == "yes" and second["label"] == "no"
-    assert set(first) == {"file", "label", "scores", "sample"} and sum(first["scores"].values()) == pytest.approx(1, abs=0.02)
+    assert set(first) == {"file", "label", "scores", "sample"}
+    assert sum(first["scores"].values()) == pytest.approx(1, abs=0.02)
     assert first["sample"] == 15840 and first["file"] == "data/clips/yes.wav"
 
 
@@ -90,8 +95,13 @@ def bad_files(folder, yes):
     (folder / "cut.wav").write_bytes((folder / "cut.wav").read_bytes()[: 44 + 20_000])
     (folder / "text.wav").write_text("this is no sound")
     (folder / "nothing.wav").write_bytes(b"")
-    return {"empty.wav": "is empty", "nan.wav": "NaN", "truncated.flac": "not a readable audio file", "cut.wav": "20,000 of 32,000 bytes", "text.wav": "not a readable audio file",
-            "nothing.wav": "not a readable audio file", "missing.wav": "no such file"}  # fmt: skip
+    unreadable = dict.fromkeys(("truncated.flac", "text.wav", "nothing.wav"), "not a readable audio file")
+    return unreadable | {
+        "empty.wav": "is empty",
+        "nan.wav": "NaN",
+        "cut.wav": "20,000 of 32,000 bytes",
+        "missing.wav": "no such file",
+    }
 
 
 def test_classify_refuses_bad_files_and_goes_on(tmp_path, yes):
@@ -112,7 +122,13 @@ def test_directory_instead_of_a_file(tmp_path):
 
 @pytest.mark.parametrize(
     "samples, says",
-    [([], "empty"), ([0.0, np.nan], "NaN"), ([0.0, np.inf], "NaN or infinite"), (np.zeros((2, 9)), "one channel"), (np.zeros(9, np.uint8), "int16")],
+    [
+        ([], "empty"),
+        ([0.0, np.nan], "NaN"),
+        ([0.0, np.inf], "NaN or infinite"),
+        (np.zeros((2, 9)), "one channel"),
+        (np.zeros(9, np.uint8), "int16"),
+    ],
 )
 def test_bad_samples(samples, says):
     with pytest.raises(KwsError, match=says):
@@ -188,7 +204,8 @@ def test_model_of_the_wrong_shape(tmp_path):
     import tensorflow as tf
 
     x = tf.keras.Input((49, 40, 1), batch_size=1)
-    converter = tf.lite.TFLiteConverter.from_keras_model(tf.keras.Model(x, tf.keras.layers.Dense(12)(tf.keras.layers.Flatten()(x))))
+    scores = tf.keras.layers.Dense(12)(tf.keras.layers.Flatten()(x))
+    converter = tf.lite.TFLiteConverter.from_keras_model(tf.keras.Model(x, scores))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
@@ -229,13 +246,16 @@ def test_a_full_disk_is_a_message(tmp_path):
     def small_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
 
-    done = subprocess.run([KWS_NB, "arduino", tmp_path / "library"], capture_output=True, text=True, preexec_fn=small_files, cwd=root)
+    done = said([KWS_NB, "arduino", tmp_path / "library"], preexec_fn=small_files)
     assert done.returncode == 1 and done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1, done.stderr
     assert "cannot be written: File too large. Make room there" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] in ([], ["library"])
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("I/O error: No space left on device (os error 28)")], ids=["OSError", "of a library"])
+NO_ROOM = [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("No space left on device (os error 28)")]
+
+
+@pytest.mark.parametrize("error", NO_ROOM, ids=["OSError", "of a library"])
 def test_a_file_that_finds_no_room(tmp_path, error):
     with pytest.raises(KwsError, match="x.txt cannot be written: No space left on device. Make room there"):
         with atomic_path(tmp_path / "x.txt") as path:
@@ -249,7 +269,8 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
         raise PermissionError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr("tempfile.mkdtemp", refused)
-    with pytest.raises(KwsError, match="x.txt cannot be written: Read-only file system. Use a folder in which you may write"):
+    says = "x.txt cannot be written: Read-only file system. Use a folder in which you may write"
+    with pytest.raises(KwsError, match=says):
         with atomic_path(tmp_path / "x.txt"):
             pass
 
@@ -264,8 +285,9 @@ def copy_checkout(folder):
 
 def in_checkout(folder, *arguments, **environment):
     command = [sys.executable, "-c", "from kws_nb.cli import main; main()", *map(str, arguments)]
-    environment = {name: value for name, value in (os.environ | {"PYTHONPATH": str(folder)} | environment).items() if value is not None}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
+    environment = os.environ | {"PYTHONPATH": str(folder)} | environment
+    environment = {name: value for name, value in environment.items() if value is not None}
+    return said(command, cwd=folder, env=environment)
 
 
 def test_a_checkout_that_cannot_be_written(tmp_path):
@@ -277,13 +299,17 @@ def test_a_checkout_that_cannot_be_written(tmp_path):
     assert f"{clone / 'build'} cannot be written: File exists" in done.stderr
 
 
-@pytest.mark.parametrize("name, environment", [("a,b %41 c&d #e", {}), ("plain", dict(HOME=None, XDG_CACHE_HOME=None))], ids=["odd name", "no home"])
+NO_HOME = dict(HOME=None, XDG_CACHE_HOME=None)
+
+
+@pytest.mark.parametrize("name, environment", [("a,b %41 c&d #e", {}), ("plain", NO_HOME)], ids=["odd name", "no home"])
 def test_a_checkout_in_a_folder_of_any_name_and_without_a_home(tmp_path, reference, name, environment):
     "A comma ended the linker's flag, %41 became A in the port, & and # ended its option, and zig asked for HOME."
     clone = copy_checkout(tmp_path / name)
     model = clone / "my,%41&#.tflite"
     shutil.copy(reference, model)
-    done = in_checkout(clone, "classify", "data/clips/no.wav", "--json", "--board", emulated_port(model=model), **environment)
+    listen = ["classify", "data/clips/no.wav", "--json", "--board", emulated_port(model=model)]
+    done = in_checkout(clone, *listen, **environment)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["label"] == "no"
     (image,) = (clone / "build/firmware").glob("*.elf")
@@ -353,7 +379,7 @@ def test_serve_of_no_port():
 def test_a_blank_compiler_is_none():
     "CC=' ' was split into no words, and the first of them was asked for."
     code = "from kws_nb.host import host_compiler; print(host_compiler())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"CC": " ", "PYTHONPATH": str(root)})
+    done = said([sys.executable, "-c", code], env=os.environ | {"CC": " ", "PYTHONPATH": str(root)})
     assert done.returncode == 0 and "cc" in done.stdout, done.stderr
 
 
@@ -381,15 +407,16 @@ main()
 )
 def test_a_package_that_is_missing_is_named_with_its_extra(module, extra, arguments, tmp_path, reference):
     arguments = [text.format(folder=tmp_path / "out", model=reference) for text in arguments]
-    done = subprocess.run([sys.executable, "-c", MISSING.format(module=module), *arguments], capture_output=True, text=True, cwd=root)
-    assert done.returncode == 1 and module in done.stderr and f'pip install "kws_nb[{extra}]"' in done.stderr, done.stderr
+    done = said([sys.executable, "-c", MISSING.format(module=module), *arguments])
+    assert done.returncode == 1 and module in done.stderr, done.stderr
+    assert f'pip install "kws_nb[{extra}]"' in done.stderr, done.stderr
     assert done.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
 def test_each_extra_that_is_named_brings_the_package():
     settings = ConfigParser(delimiters=["="])
     settings.read(root / "settings.ini")
-    for extra, modules in cli._EXTRAS.items():
+    for extra, modules in cli.EXTRAS.items():
         packages = settings["DEFAULT"][f"{extra}_requirements"].replace("-", "_").split()
         assert all(any(package.startswith(module) for package in packages) for module in modules), extra
 
@@ -401,12 +428,15 @@ def test_the_files_of_an_installed_package_are_left_alone(command, monkeypatch):
         getattr(cli, command)()
 
 
+MISSES = "is not installed, and this command needs it"
+
+
 @pytest.mark.parametrize(
     "raised, says, code",
     [
         (OSError(errno.ENOSPC, "No space left on device", "/a/file"), "Error: /a/file: No space left on device\n", 1),
         (OSError("no number"), "Error: no number\n", 1),
-        (ModuleNotFoundError("No module named 'x_y.z'", name="x_y.z"), "Error: x_y is not installed, and this command needs it: pip install x-y\n", 1),
+        (ModuleNotFoundError("No module named 'x_y.z'", name="x_y.z"), f"Error: x_y {MISSES}: pip install x-y\n", 1),
         (KeyboardInterrupt(), "Interrupted.\n", 130),
         (SystemExit(130), "Interrupted.\n", 130),
     ],

@@ -1,6 +1,6 @@
 """Ctrl-C, a crash and a long command: each is heard once, and the emulated board goes on.
 
-Before, an interrupt that came while C called Python was printed and forgotten, and the next command could crash the image.
+Before, an interrupt that came while C called Python was printed and forgotten, and the next command could crash.
 """
 
 import os
@@ -40,7 +40,8 @@ def interrupted(call):
 
 def state(machine):
     tree = [(call.function, call.calls, call.instructions, call.cycles) for call in machine.call_tree]
-    return bytes(machine.serial_out), machine.instructions, machine.cycles, machine.stack_bytes, machine.watched, tree, machine.executed
+    counts = machine.instructions, machine.cycles, machine.stack_bytes, machine.watched, machine.executed
+    return bytes(machine.serial_out), tree, *counts
 
 
 class Interrupting(deque):
@@ -90,7 +91,8 @@ def test_an_interrupt_while_a_block_is_measured(monkeypatch):
 
 def test_what_fails_where_c_calls_is_raised_once_and_nothing_is_lost(monkeypatch):
     "Any exception: here, measuring a block fails once."
-    calm, disturbed, cost, failures = Machine(build_firmware()), Machine(build_firmware()), protocol_emulated.block_cost, [1]
+    calm, disturbed = Machine(build_firmware()), Machine(build_firmware())
+    cost, failures = protocol_emulated.block_cost, [1]
 
     def failing(code, address):
         if failures:
@@ -108,7 +110,7 @@ def test_what_fails_where_c_calls_is_raised_once_and_nothing_is_lost(monkeypatch
 
 
 class Sender:
-    "Sends the main thread an interrupt, some seconds after the block has begun; `arrived` counts those that came out of it."
+    "Sends the main thread an interrupt, some seconds after the block has begun; `arrived` counts what came out of it."
 
     def __init__(self, seconds):
         self.timer = threading.Timer(seconds, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
@@ -177,7 +179,7 @@ def test_a_hung_image_is_interrupted_at_once(tmp_path):
 
 
 def test_the_limit_of_a_hung_image_counts_from_its_last_sign_of_life():
-    "`bench 20000%` and `infer 15000 0%` take longer than a hung image is given, and each is an answer: here 1,000 times shorter."
+    "`bench 20000%` and `infer 15000 0%` take longer than a hung image is given; here all is 1,000 times shorter."
     machine = Machine(build_firmware(), limit_cycles=4_000_000)
     for command, answer in ((b"bench 20%", b"m-kws-bench,0,preprocessing"), (b"infer 30 0%", b"m-infer-done")):
         before = machine.cycles
@@ -228,7 +230,8 @@ def test_serve_lives_on_after_a_crash(tmp_path, capsys):
 
 
 def test_serve_ends_at_ctrl_c_while_a_command_runs():
-    served = subprocess.Popen([*CLI, "serve"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    served = subprocess.Popen([*CLI, "serve"], env=ENVIRONMENT, **pipes)
     try:
         device = served.stdout.readline().strip()
         with serial.Serial(device, 115200, timeout=60) as port:

@@ -140,7 +140,7 @@ def test_single_rounding_is_exact_everywhere(rng):
 def test_what_cannot_be_proved_is_not_packed():
     assert pack_pairs_filter(np.full((10, 8), 127), 0, 2**30, -9, -128, -128, 127) is None  # sums of 22 bits
     assert pack_pairs_filter(np.ones((11, 8), int), 0, 2**30, -9, -128, -128, 127) is None  # too many rows
-    assert pack_pairs_filter(np.ones((10, 8), int), 0, 2**30, -9, -128, -100, 100) is None  # a clamp that SSAT hasn't
+    assert pack_pairs_filter(np.full((10, 8), 9), 0, 2**30, -9, -128, -100, 100) is None  # a clamp that SSAT hasn't
     assert pack_dot4(np.array([[-1, -128, 0, 0]])) is None
 
 

@@ -75,7 +75,13 @@ def test_same_seed_same_network(Network):
 def test_other_shapes_are_refused(Network):
     model = Network()
     frames, channels = getattr(model, "shape", (49, 40))
-    for shape in [(1, channels, frames + 1), (1, frames, channels + 1), (frames, channels), (1, 1, frames, channels), (0,)]:
+    for shape in [
+        (1, channels, frames + 1),
+        (1, frames, channels + 1),
+        (frames, channels),
+        (1, 1, frames, channels),
+        (0,),
+    ]:
         with pytest.raises(KwsError, match=f"{frames}, {channels}"):
             model(torch.zeros(shape))
 

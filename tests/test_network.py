@@ -44,8 +44,14 @@ def _rounded_once(reference, features):
         x = np.frombuffer(ffi.buffer(hidden), np.int8).astype(np.int64) + f["input_offset"]
         sums = a["bias"] + (a["weights"].reshape(4, -1) * x).sum(1)
         shift = 31 - a["shift"]
-        logits = np.clip((sums * a["multiplier"] + (1 << (shift - 1)) >> shift) + f["output_offset"], f["activation_min"], f["activation_max"])
-        lib.kws_softmax_s8(ffi.new("kws_softmax *", softmax.fields), ffi.new("int8_t[]", logits.astype(np.int8).tobytes()), scores)
+        logits = np.clip(
+            (sums * a["multiplier"] + (1 << (shift - 1)) >> shift) + f["output_offset"],
+            f["activation_min"],
+            f["activation_max"],
+        )
+        lib.kws_softmax_s8(
+            ffi.new("kws_softmax *", softmax.fields), ffi.new("int8_t[]", logits.astype(np.int8).tobytes()), scores
+        )
         outputs.append(list(scores))
     return np.array(outputs, np.int8)
 
@@ -66,7 +72,9 @@ def test_core_equals_interpreter(data, reference, expected):
 
 
 def test_core_equals_interpreter_on_random_and_extreme_codes(reference, rng):
-    codes = np.concatenate([rng.integers(-128, 128, (200, 49, 40)), [np.full((49, 40), v) for v in (-128, -1, 0, 127)]]).astype(np.int8)
+    codes = np.concatenate(
+        [rng.integers(-128, 128, (200, 49, 40)), [np.full((49, 40), v) for v in (-128, -1, 0, 127)]]
+    ).astype(np.int8)
     np.testing.assert_array_equal(run_core(reference, codes), run_tflite(reference, codes, "tflite-micro"))
 
 
@@ -85,7 +93,9 @@ def test_softmax_equals_tflite(input_scale, rng):
     converter.representative_dataset = lambda: [[np.array([[-span, span, 0, 0]], np.float32)]]
     content = converter.convert()
     codes = rng.integers(-128, 128, (300, 4)).astype(np.int8)
-    interpreter = tf.lite.Interpreter(model_content=content, experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF)
+    interpreter = tf.lite.Interpreter(
+        model_content=content, experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF
+    )
     interpreter.allocate_tensors()
     (layer,) = core_layers(read_tflite(content))
     ffi, lib = c_core()
@@ -128,7 +138,9 @@ def test_feature_quantisation_is_exact(reference):
 
     (tensor,) = read_tflite(reference).inputs
     header = core_sources(reference)["kws_model.h"]
-    multiplier, shift = (int(re.search(rf"{name} (\d+)", header)[1]) for name in ("FEATURE_MULTIPLIER", "FEATURE_SHIFT"))
+    multiplier, shift = (
+        int(re.search(rf"{name} (\d+)", header)[1]) for name in ("FEATURE_MULTIPLIER", "FEATURE_SHIFT")
+    )
     features = np.arange(MAX_FEATURE + 1)
     codes = np.clip((features * multiplier + (1 << (shift - 1)) >> shift) + tensor.zero_point, -128, 127)
     np.testing.assert_array_equal(codes, quantize_features(features * 10 / 256, tensor))
@@ -159,6 +171,8 @@ def test_unsupported_operators_are_named():
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
-    converter.representative_dataset = lambda: [[np.random.default_rng(i).standard_normal((1, 49, 40, 1)).astype(np.float32)] for i in range(4)]
+    converter.representative_dataset = lambda: [
+        [np.random.default_rng(i).standard_normal((1, 49, 40, 1)).astype(np.float32)] for i in range(4)
+    ]
     with pytest.raises(KwsError, match="no TANH"):
         core_sources(converter.convert())

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 from kws_nb.board import Board
 from kws_nb.cli import app
 from kws_nb.core import KwsError, build_dir
-from kws_nb.profile import EMULATED_COLUMN, REAL_COLUMN, REPORT_COLUMN, STAGES, bench_columns, bench_table, packed_instructions, plot_stages, profile_board
+from kws_nb.profile import EMULATED_COLUMN, REAL_COLUMN, REPORT_COLUMN, STAGES
+from kws_nb.profile import bench_columns, bench_table, packed_instructions, plot_stages, profile_board
 
 
 def test_profile_of_the_board():
@@ -44,7 +45,7 @@ def test_what_is_heard_first_is_not_counted():
 
 
 def test_columns_of_table_1(monkeypatch):
-    "A board that is not named leaves its column empty; a named one fills it (the emulated one stands for it); an estimate never does."
+    "A board that is not named leaves its column empty; a named one fills it; an estimate never does."
     monkeypatch.delenv("KWS_NB_BOARD", raising=False)
     columns = bench_columns(2)
     assert list(columns) == [REPORT_COLUMN, EMULATED_COLUMN, REAL_COLUMN] and columns[REAL_COLUMN] == {}
@@ -56,4 +57,5 @@ def test_columns_of_table_1(monkeypatch):
     monkeypatch.setenv("KWS_NB_BOARD", "/dev/ttyACM0")
     assert bench_columns(2)[REAL_COLUMN] == columns[EMULATED_COLUMN] and opened[-1] == "/dev/ttyACM0"
     shares = plot_stages(columns).data
-    assert [trace.name for trace in shares] == list(STAGES) and [sum(trace.x[i] for trace in shares) for i in (0, 1)] == pytest.approx([1, 1])
+    assert [trace.name for trace in shares] == list(STAGES)
+    assert [sum(trace.x[i] for trace in shares) for i in (0, 1)] == pytest.approx([1, 1])

@@ -20,7 +20,7 @@ RUNNER_BYTES = 31  # of data that the runner puts into one command
 
 
 class Runner:
-    "What the runner asks, what it reads, and nothing else: commands end with %, an answer with a line that holds m-ready."
+    "What the runner asks and reads, and nothing else: commands end with %, an answer with a line that holds m-ready."
 
     def __init__(self, serial):
         self.serial = serial
@@ -69,7 +69,8 @@ def test_runner_identifies_the_board(runner):
 
 
 def test_runner_accuracy_mode_gives_the_interpreters_scores(runner):
-    codes = quantize_features(np.stack([micro_features(clip) for clip in CLIPS.values()]), read_tflite(reference_model()).inputs[0])
+    features = np.stack([micro_features(clip) for clip in CLIPS.values()])
+    codes = quantize_features(features, read_tflite(reference_model()).inputs[0])
     for word, window, scores in zip(CLIPS, codes, run_tflite(reference_model(), codes)):
         assert runner.load(window.tobytes()) == ["m-load-done", "m-ready"]
         _, results = runner.infer(1, 0)
@@ -116,7 +117,8 @@ def test_a_word_is_detected_once(board):
 
 
 def test_smoothing_is_set_at_run_time(board):
-    constants = dict(threshold=SMOOTHING["threshold"], window=SMOOTHING["window_ms"], suppression=SMOOTHING["suppression_ms"], count=SMOOTHING["minimum_count"])
+    names = dict(threshold="threshold", window="window_ms", suppression="suppression_ms", count="minimum_count")
+    constants = {name: SMOOTHING[constant] for name, constant in names.items()}
     assert board.settings() == dict(stream="on", hop=2, **constants)
     changed = dict(threshold=100, window=200, suppression=0, count=2)
     assert board.settings(**changed) == dict(stream="on", hop=2, **changed)
@@ -153,7 +155,8 @@ def test_noise_on_the_line_ends_with_one_command(board):
 
 
 def test_lines_that_were_cut_or_garbled_are_no_lines():
-    for line, parse in (("m-kws-heard,1,15840,yes,-128,-128,127,-127*E071", parse_line), ("m-kws-detected,0,20640,yes,203*A1E3", parse_detection)):
+    heard, detected = "m-kws-heard,1,15840,yes,-128,-128,127,-127*E071", "m-kws-detected,0,20640,yes,203*A1E3"
+    for line, parse in ((heard, parse_line), (detected, parse_detection)):
         assert parse(line)
         for at in range(len(line)):
             assert parse(line[:at]) is None
@@ -163,7 +166,8 @@ def test_lines_that_were_cut_or_garbled_are_no_lines():
 def test_the_runner_can_open_the_board_as_a_serial_device():
     "`kws-nb serve`, and a program that knows nothing but devices."
     command = [sys.executable, "-c", "from kws_nb.cli import main; main()", "serve"]
-    served = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(checkout())})
+    environment = os.environ | {"PYTHONPATH": str(checkout())}
+    served = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         device = served.stdout.readline().strip()
         assert device.startswith("/dev/")

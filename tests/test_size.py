@@ -16,7 +16,18 @@ from kws_nb.core import KwsError
 from kws_nb.graph import file_parts, read_tflite
 from kws_nb.memory import arena, measure_size, plan_memory, tflite_liveness, tflm_arena, torch_liveness
 from kws_nb.models import TinyConv
-from kws_nb.size import BOARDS, Operations, by_component, count_operations, count_tflite, fits, forward_memory, image_parts, image_size, torch_flops
+from kws_nb.size import (
+    BOARDS,
+    Operations,
+    by_component,
+    count_operations,
+    count_tflite,
+    fits,
+    forward_memory,
+    image_parts,
+    image_size,
+    torch_flops,
+)
 from kws_nb.widgets.size_explorer import SizeExplorer, estimate_size, is_fast
 
 
@@ -117,7 +128,7 @@ def test_what_cannot_be_counted_is_named():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_foreign_models(name):
-    "Keras networks that nothing here was written for: operations and parameters are those that Keras says, or the kernels' loops."
+    "Keras networks that nothing here was written for: operations and parameters are those of the kernels' loops."
     content = small_model(name)
     graph, counted = read_tflite(content), count_tflite(content)
     assert counted.uncounted == () and sum(file_parts(content).values()) == len(content)
@@ -130,7 +141,11 @@ def test_foreign_models(name):
             expected += positions * op.inputs[1].size
     assert counted.macs == expected
     alive = tflite_liveness(content)
-    assert alive.peak <= arena(alive)[1] and alive.peak >= max(op.inputs[0].bytes + op.outputs[0].bytes for op in graph.operators if op.name not in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS"))
+    assert alive.peak <= arena(alive)[1] and alive.peak >= max(
+        op.inputs[0].bytes + op.outputs[0].bytes
+        for op in graph.operators
+        if op.name not in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+    )
 
 
 def test_a_foreign_network_is_the_same_in_pytorch_and_tflite():
@@ -153,7 +168,11 @@ def test_a_foreign_network_is_the_same_in_pytorch_and_tflite():
 
         def __init__(self):
             super().__init__()
-            self.first, self.second, self.linear = nn.Conv2d(4, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Linear(8, 5)
+            self.first, self.second, self.linear = (
+                nn.Conv2d(4, 8, 3, padding=1),
+                nn.Conv2d(8, 8, 3, padding=1, groups=8),
+                nn.Linear(8, 5),
+            )
 
         def forward(self, x):
             y = torch.relu(self.first(x))
@@ -202,7 +221,9 @@ def test_a_cut_or_garbled_model_is_refused_in_time(reference, rng):
             assert "damaged" in str(error) or "supported" in str(error) or "TFL3" in str(error), error
 
 
-buffers = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 8), st.integers(0, 3)), max_size=12).map(lambda rows: [(n, first, first + length) for n, first, length in rows])
+buffers = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 8), st.integers(0, 3)), max_size=12).map(
+    lambda rows: [(n, first, first + length) for n, first, length in rows]
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -229,7 +250,7 @@ def test_memory_plan_reaches_the_peak_where_sizes_fall(sizes):
 
 @pytest.mark.parametrize("name", ["DS-CNN", "depthwise", "mean", "pad", "fully connected"])
 def test_tensorflow_lite_micro_needs_what_the_plan_says(name):
-    "Its head is our plan for tensors that are never shared, within alignment and scratch; its parts are parts of the tail."
+    "Its head is our plan for tensors that are never shared, within alignment and scratch; its parts are the tail's."
     content = small_model(name)
     micro, plan = tflm_arena(content), arena(tflite_liveness(content, share_views=False))[1]
     assert micro.total == micro.head + micro.tail and sum(micro.parts.values()) <= micro.tail
@@ -246,7 +267,7 @@ def test_every_byte_of_an_image_has_a_place(toolchain):
     parts, size = image_parts(image), image_size(image)
     assert sum(by_component(parts).values()) == size.flash and sum(by_component(parts, "RAM").values()) == size.ram
     assert "other" not in by_component(parts), [p for p in parts if p.component == "other"]
-    assert by_component(parts)["network: model"] == 17_644 and by_component(parts)["padding"] < 100
+    assert by_component(parts)["network: model"] == 17_648 and by_component(parts)["padding"] < 100
     ends = 0
     for part in sorted((p for p in parts if p.memory == "flash"), key=lambda p: p.address):
         assert part.address == ends and part.bytes > 0, part
@@ -262,7 +283,11 @@ def test_an_image_with_initial_values_and_without_a_front_end(reference):
     "The verifying image has other sources; what no source defines would be called other."
     image = build_firmware(reference, board="verify", live=False)
     components = by_component(image_parts(image))
-    assert sum(components.values()) == image_size(image).flash and "front end: code" not in components and "other" not in components
+    assert (
+        sum(components.values()) == image_size(image).flash
+        and "front end: code" not in components
+        and "other" not in components
+    )
 
 
 def test_no_image():
@@ -287,14 +312,30 @@ def run_size(*arguments):
 def test_command_line(tmp_path, reference):
     for model in ("tinyconv", reference, root / "data/models/tinyconv.safetensors"):
         done = run_size(model)
-        assert done.returncode == 0 and "16,652 parameters, 336,000 MACs, 676,004 FLOPs" in done.stdout and "fits" in done.stdout, done.stderr
+        assert (
+            done.returncode == 0
+            and "16,652 parameters, 336,000 MACs, 676,004 FLOPs" in done.stdout
+            and "fits" in done.stdout
+        ), done.stderr
     row = json.loads(run_size(reference, "--json", "--board", "esp32s3").stdout)
-    assert (row["flash"], row["ram"], row["operations"]["macs"], row["fit"]["fits"], row["not_counted"]) == (reference.stat().st_size, 5_960, 336_000, True, [])
+    assert (row["flash"], row["ram"], row["operations"]["macs"], row["fit"]["fits"], row["not_counted"]) == (
+        reference.stat().st_size,
+        5_960,
+        336_000,
+        True,
+        [],
+    )
     assert sum(row["flash_parts"].values()) == row["flash"] and max(row["live"]) == row["ram"]
     (tmp_path / "half.tflite").write_bytes(reference.read_bytes()[:9000])
     (tmp_path / "text.tflite").write_text("no model")
     (tmp_path / "text.safetensors").write_text("no model")
-    for model, says in (("half.tflite", "damaged"), ("text.tflite", "TFL3"), ("nowhere.tflite", "no such file"), ("text.safetensors", "damaged"), ("nothing", "a network of kws_nb.models")):
+    for model, says in (
+        ("half.tflite", "damaged"),
+        ("text.tflite", "TFL3"),
+        ("nowhere.tflite", "no such file"),
+        ("text.safetensors", "damaged"),
+        ("nothing", "a network of kws_nb.models"),
+    ):
         done = run_size(tmp_path / model if "." in model else model)
         assert done.returncode == 1 and says in done.stderr and "Traceback" not in done.stderr, done.stderr
     done = run_size("tinyconv", "--board", "uno")
@@ -306,11 +347,23 @@ def test_command_line_says_what_does_not_fit(tmp_path):
 
     save_model(tmp_path / "large.safetensors", TinyConv(600))
     done = run_size(tmp_path / "large.safetensors")
-    assert done.returncode == 1 and "flash is too small by 201,840 bytes. RAM is too small by 39,816 bytes" in done.stdout, done.stdout[-300:]
+    assert (
+        done.returncode == 1 and "flash is too small by 201,840 bytes. RAM is too small by 39,816 bytes" in done.stdout
+    ), done.stdout[-300:]
     assert run_size(tmp_path / "large.safetensors", "--board", "stm32l4r5").returncode == 0
 
 
-@pytest.mark.parametrize("channels, kernel, stride", [(5, (10, 8), (2, 2)), (3, (9, 7), (3, 2)), (4, (4, 6), (1, 2)), (6, (5, 5), (2, 2)), (7, (3, 4), (3, 3)), (2, (12, 10), (1, 1))])
+@pytest.mark.parametrize(
+    "channels, kernel, stride",
+    [
+        (5, (10, 8), (2, 2)),
+        (3, (9, 7), (3, 2)),
+        (4, (4, 6), (1, 2)),
+        (6, (5, 5), (2, 2)),
+        (7, (3, 4), (3, 3)),
+        (2, (12, 10), (1, 1)),
+    ],
+)
 def test_estimates_are_what_the_board_measures(channels, kernel, stride):
     "Shapes that the model was not fitted to, built and run: size within 128 bytes, time within 5 %."
     import tensorflow as tf
@@ -320,16 +373,26 @@ def test_estimates_are_what_the_board_measures(channels, kernel, stride):
 
     layers = tf.keras.layers
     tf.keras.utils.set_random_seed(0)
-    network = keras_model((49, 40, 1), [layers.Conv2D(channels, kernel, strides=stride, padding="same", activation="relu"), layers.Flatten(), layers.Dense(4), layers.Softmax()])
+    network = keras_model(
+        (49, 40, 1),
+        [
+            layers.Conv2D(channels, kernel, strides=stride, padding="same", activation="relu"),
+            layers.Flatten(),
+            layers.Dense(4),
+            layers.Softmax(),
+        ],
+    )
     rng = np.random.default_rng(0)
     for weights in network.weights[1::2]:  # a bias of zeros would not be stored
         weights.assign(rng.normal(0, 0.1, weights.shape))
     content = to_int8(network, np.abs(rng.normal(0, 4, (8, 49, 40, 1))).astype(np.float32))
     estimate = estimate_size(channels, kernel, stride)
     counted = count_tflite(content)
-    assert (estimate.parameters, estimate.macs, estimate.peak_ram) == (counted.parameters, counted.macs, tflite_liveness(content).peak)
+    exact = counted.parameters, counted.macs, tflite_liveness(content).peak
+    assert (estimate.parameters, estimate.macs, estimate.peak_ram) == exact
     size = image_size(build_firmware(content))
-    assert abs(estimate.flash - size.flash) <= 128 and abs(estimate.ram - (672 if is_fast(kernel, stride) else 488) - size.ram) <= 16, (estimate, size)
+    ram = estimate.ram - (616 if is_fast(kernel, stride) else 488)
+    assert abs(estimate.flash - size.flash) <= 128 and abs(ram - size.ram) <= 16, (estimate, size)
     board = RawBoard(content)
     for x in list(verification_inputs(read_tflite(content).inputs[0], 1).values())[-1:]:
         board.run(x)
@@ -344,7 +407,11 @@ def test_explorer_at_its_extremes():
     for name in names:
         control = explorer.controls[name]
         start = control.value
-        for value in (control.min, control.max) if hasattr(control, "min") else [v if not isinstance(v, tuple) else v[1] for v in control.options]:
+        for value in (
+            (control.min, control.max)
+            if hasattr(control, "min")
+            else [v if not isinstance(v, tuple) else v[1] for v in control.options]
+        ):
             control.value = value
             assert "parameters" in explorer.shown.value and "nan" not in explorer.shown.value
         control.value = start

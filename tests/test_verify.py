@@ -29,24 +29,55 @@ def test_small_models(name):
     inputs = np.stack(list(verification_inputs(read_tflite(content).inputs[0], 4).values()))
     expected = run_tflite(content, inputs, "tensorflow").reshape(len(inputs), -1)
     np.testing.assert_array_equal(run_core(content, inputs), expected)
+    assert [kernel for _, kernel in result.kernels] == kernels(content)
     if name.startswith("pairs"):
         assert kernels(content)[0] == ("conv2d_dot4" if "too large" in name else "conv2d_pairs")
+    if "shifted" in name:
+        assert read_tflite(content).inputs[0].zero_point > -128
 
 
 @pytest.mark.parametrize("name", ["conv, many channels", "depthwise", "pairs, 20 wide"])
 def test_per_tensor(name):
     content = small_model(name, per_channel=False)
-    (weights,) = {len(op.inputs[1].scale) for op in read_tflite(content).operators if op.name in ("CONV_2D", "DEPTHWISE_CONV_2D")}
+    (weights,) = {
+        len(op.inputs[1].scale) for op in read_tflite(content).operators if op.name in ("CONV_2D", "DEPTHWISE_CONV_2D")
+    }
     assert weights == 1 and verify(content, 12, engine="tflite-micro")
 
 
+def test_a_constant_channel_does_not_slow_its_layer_down():
+    "TFLite writes such a channel with a bias of ±2^30; the others' sums are as small as ever."
+    content = small_model("constant channels")
+    for layer in core_layers(read_tflite(content))[:3]:
+        assert {2**30} <= set(np.abs(layer.arrays["bias"][1])), layer.kernel
+    assert kernels(content) == ["conv2d_dot4", "depthwise_taps", "conv2d_dot4", "fully_connected_dot4"]
+
+
+def test_any_zero_point_of_the_input_costs_about_the_same():
+    "TinyConv with inputs that reach below 0: its padding is their zero point. (880,338 instructions without.)"
+    import tensorflow as tf
+
+    L, rng, instructions = tf.keras.layers, np.random.default_rng(0), []
+    for below in (0, 0.8):
+        tf.keras.utils.set_random_seed(1)
+        convolution = L.Conv2D(8, (10, 8), strides=2, padding="same", activation="relu")
+        network = keras_model((49, 40, 1), [convolution, L.Flatten(), L.Dense(4), L.Softmax()])
+        content = to_int8(network, np.abs(rng.normal(0, 4, (8, 49, 40, 1))).astype(np.float32) - below)
+        result = verify(content, 6, engine="tflite-micro")
+        assert result and result.kernels[0][1] == "conv2d_pairs", result
+        instructions.append(result.instructions)
+    assert read_tflite(content).inputs[0].zero_point > -128 and instructions[1] < 1.04 * instructions[0]
+
+
 @pytest.mark.needs("arm-none-eabi-gcc")
-@pytest.mark.parametrize("name", ["conv, many channels", "pairs, 28 wide", "DS-CNN"])
+@pytest.mark.parametrize("name", ["conv, many channels", "pairs, 28 wide", "pairs, shifted", "DS-CNN"])
 def test_gcc(name):
     assert verify(small_model(name), 12, engine="tflite-micro", toolchain="gcc")
 
 
-@pytest.mark.parametrize("name", ["conv same, stride 3", "pairs, 12 wide", "fully connected, long", "pad"])
+@pytest.mark.parametrize(
+    "name", ["conv same, stride 3", "pairs, 12 wide", "pairs, shifted, 6 taps", "constant channels", "pad"]
+)
 def test_fast_equals_plain(name):
     content = small_model(name)
     fast, plain = RawBoard(content), RawBoard(content, defines=("KWS_PLAIN_C",))
@@ -54,14 +85,19 @@ def test_fast_equals_plain(name):
         np.testing.assert_array_equal(fast.run(x), plain.run(x))
 
 
-def test_streaming_any_model(rng):
-    "Rows move up one at a time; the first layer's stride is 2, so every other move computes all of it again."
-    content = small_model("DS-CNN")
-    board, rows = RawBoard(content), rng.integers(-128, 128, (40, 10, 1)).astype(np.int8)
-    for i, moved in enumerate((0, 2, 2, 1, 4, 2)):
-        at = sum((0, 2, 2, 1, 4, 2)[: i + 1])
-        window = rows[at : at + 25]
-        np.testing.assert_array_equal(board.run(window, moved), run_tflite(content, window[None], "tflite-micro").reshape(-1))
+@pytest.mark.parametrize("name", ["DS-CNN", "pairs, shifted"])
+def test_streaming_any_model(name, rng):
+    "Rows move up one at a time; where the first layer's stride is 2, every other move computes all of it again."
+    content = small_model(name)
+    _, height, width, _ = read_tflite(content).inputs[0].shape
+    board, rows = RawBoard(content), rng.integers(-128, 128, (height + 15, width, 1)).astype(np.int8)
+    moves = (0, 2, 2, 1, 3, 3)
+    for i, moved in enumerate(moves):
+        at = sum(moves[: i + 1])
+        window = rows[at : at + height]
+        np.testing.assert_array_equal(
+            board.run(window, moved), run_tflite(content, window[None], "tflite-micro").reshape(-1)
+        )
 
 
 def refused(layers, shape=(8, 8, 2)):
@@ -90,10 +126,14 @@ def test_open_batch_and_one_dimension():
     import tensorflow as tf
 
     L, rng = tf.keras.layers, np.random.default_rng(0)
-    network = tf.keras.Sequential([L.Input((16, 6)), L.Conv1D(8, 3, activation="relu"), L.Flatten(), L.Dense(4), L.Softmax()])
+    network = tf.keras.Sequential(
+        [L.Input((16, 6)), L.Conv1D(8, 3, activation="relu"), L.Flatten(), L.Dense(4), L.Softmax()]
+    )
     content = to_int8(network, rng.standard_normal((4, 16, 6)).astype(np.float32))
     assert {"SHAPE", "EXPAND_DIMS"} & {op.name for op in read_tflite(content).operators}
-    assert kernels(content) == ["conv2d_dot4", "fully_connected_dot4", "softmax"] and verify(content, 8, engine="tflite-micro")
+    assert kernels(content) == ["conv2d_dot4", "fully_connected_dot4", "softmax"] and verify(
+        content, 8, engine="tflite-micro"
+    )
 
 
 def test_branches_are_refused():
@@ -117,6 +157,41 @@ def test_float_models_are_refused(tmp_path):
         verify(content, 1)
 
 
+def test_models_of_16_bits_are_refused_with_a_remedy():
+    import tensorflow as tf
+
+    network = keras_model((4,), [tf.keras.layers.Dense(3)])
+    converter = tf.lite.TFLiteConverter.from_keras_model(network)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int16
+    converter.representative_dataset = lambda: [[np.ones((1, 4), np.float32)]]
+    content = converter.convert()
+    with pytest.raises(
+        KwsError, match="int16 tensor.*16 bits: convert with tf.lite.OpsSet.TFLITE_BUILTINS_INT8 instead"
+    ):
+        verify(content, 1)
+    assert hasattr(tf.lite.OpsSet, "TFLITE_BUILTINS_INT8")
+
+
+def test_a_model_that_takes_one_vector():
+    "[1, 1960] is evaluated, compiled and run as [1, 49, 40, 1] is; [1, 40, 49, 1] is something else."
+    import tensorflow as tf
+
+    L, rng = tf.keras.layers, np.random.default_rng(0)
+    features = np.abs(rng.normal(0, 4, (8, 49, 40))).astype(np.float32)
+    flat = to_int8(keras_model((1960,), [L.Dense(4), L.Softmax()]), features.reshape(8, -1))
+    codes = run_tflite(flat, features, "tflite-micro")
+    np.testing.assert_array_equal(codes, run_tflite(flat, features.reshape(8, -1), "tflite-micro"))
+    np.testing.assert_array_equal(codes, run_core(flat, features))
+    assert "KWS_LABELS 4" in core_sources(flat)["kws_model.h"]
+    turned = to_int8(keras_model((40, 49, 1), [L.Flatten(), L.Dense(4), L.Softmax()]), features.reshape(8, 40, 49, 1))
+    with pytest.raises(KwsError, match="takes .1, 40, 49, 1., the features are .8, 49, 40."):
+        run_tflite(turned, features)
+    with pytest.raises(KwsError, match=r"the spotter needs \[1, 49, 40, 1\] or \[1, 1960\]"):
+        core_sources(turned)
+
+
 def test_too_large_for_the_board():
     import tensorflow as tf
 
@@ -138,7 +213,12 @@ def test_activations_share_memory():
 
 def test_generated_code_is_readable():
     code = core_sources(small_model("DS-CNN"), live=False)["kws_model.c"]
-    for text in ("// --- DEPTHWISE_CONV_2D, 13 x 5 x 16 to 13 x 5 x 16 ---", "static void depthwise_conv2d_1(", "enum {", "AVERAGE_POOL_3_OUTPUT = "):
+    for text in (
+        "// --- DEPTHWISE_CONV_2D, 13 x 5 x 16 to 13 x 5 x 16 ---",
+        "static void depthwise_conv2d_1(",
+        "enum {",
+        "AVERAGE_POOL_3_OUTPUT = ",
+    ):
         assert text in code
     assert max(map(len, code.splitlines())) <= 1200
 
@@ -150,8 +230,11 @@ def test_command(tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     result = json.loads(done.output)
     assert (result["inputs"], result["identical"], result["different"]) == (11, 11, []) and result["instructions"] > 0
-    wrong = run_tflite(path, np.stack(list(verification_inputs(read_tflite(path).inputs[0], 5).values())), "tflite-micro").copy()
+    wrong = run_tflite(
+        path, np.stack(list(verification_inputs(read_tflite(path).inputs[0], 5).values())), "tflite-micro"
+    ).copy()
     wrong[7, 0] ^= 1
     monkeypatch.setattr(kws_nb.verify, "run_tflite", lambda *_: wrong)
     done = CliRunner().invoke(app, ["verify", str(path), "--n", "5"])
+    assert "CONV_2D, 9 x 7 x 6 to 7 x 5 x 6: conv2d_dot4" in done.output and "6 to 3: fully_connected" in done.output
     assert done.exit_code == 1 and "10 of 11" in done.output and "different: random 1" in done.output

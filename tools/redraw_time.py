@@ -1,4 +1,6 @@
-"""How long the explorer takes to redraw, from the key that moves a slider to plotly's last stroke: medians in headless Chromium.
+"""How long the explorer takes to redraw, from the key that moves a slider to plotly's last stroke.
+
+Medians in headless Chromium:
 
 python tools/redraw_time.py [moves of each slider]
 """
@@ -30,12 +32,21 @@ def redraw_ms(page, slider, moves):
 
 if __name__ == "__main__":
     moves = int(sys.argv[1]) if len(sys.argv) > 1 else 21
-    with tempfile.TemporaryDirectory() as folder, jupyterlab(folder) as url, chromium(viewport={"width": 1280, "height": 1100}) as page:
-        write_notebook(Path(folder) / "explorer.ipynb", "from kws_nb.widgets.explorer import SpectrogramExplorer", "SpectrogramExplorer()")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        jupyterlab(folder) as url,
+        chromium(viewport={"width": 1280, "height": 1100}) as page,
+    ):
+        write_notebook(
+            Path(folder) / "explorer.ipynb",
+            "from kws_nb.widgets.explorer import SpectrogramExplorer",
+            "SpectrogramExplorer()",
+        )
         run_notebook(page, url, "explorer.ipynb")
         page.wait_for_selector(".js-plotly-plot .hm")
         page.wait_for_timeout(3000)
         page.evaluate(HOOK)
         for slider in ("window, ms", "hop, ms", "n_mels", "mel, Hz", "top_db, dB"):
             times = redraw_ms(page, slider, moves)
-            print(f"{slider:12}median {statistics.median(times):4.0f} ms, fastest {min(times):4.0f}, slowest {max(times):4.0f}")
+            median, fastest, slowest = statistics.median(times), min(times), max(times)
+            print(f"{slider:12}median {median:4.0f} ms, fastest {fastest:4.0f}, slowest {slowest:4.0f}")

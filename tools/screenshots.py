@@ -16,8 +16,16 @@ root = Path(__file__).resolve().parent.parent
 
 def recorder(folder, url):
     "After a word was recorded and saved."
-    write_notebook(folder / "recorder.ipynb", "from kws_nb.widgets.recorder import Recorder", "Recorder(label='yes', countdown=0, root='recordings')")
-    with chromium(*fake_microphone(root / "data/clips/yes.wav"), permissions=["microphone"], viewport={"width": 900, "height": 1000}) as page:
+    write_notebook(
+        folder / "recorder.ipynb",
+        "from kws_nb.widgets.recorder import Recorder",
+        "Recorder(label='yes', countdown=0, root='recordings')",
+    )
+    with chromium(
+        *fake_microphone(root / "data/clips/yes.wav"),
+        permissions=["microphone"],
+        viewport={"width": 900, "height": 1000},
+    ) as page:
         run_notebook(page, url, "recorder.ipynb")
         page.click(".kws-record")
         page.get_by_text("Recorded: 1.00 s").wait_for()
@@ -30,7 +38,11 @@ def recorder(folder, url):
 
 def explorer(folder, url):
     "The synthetic yes, with the settings of the front end."
-    write_notebook(folder / "explorer.ipynb", "from kws_nb.widgets.explorer import SpectrogramExplorer", "explorer = SpectrogramExplorer()\nexplorer.clip.value = 'synthetic: yes'\nexplorer")
+    write_notebook(
+        folder / "explorer.ipynb",
+        "from kws_nb.widgets.explorer import SpectrogramExplorer",
+        "explorer = SpectrogramExplorer()\nexplorer.clip.value = 'synthetic: yes'\nexplorer",
+    )
     with chromium(viewport={"width": 1280, "height": 1100}) as page:
         run_notebook(page, url, "explorer.ipynb")
         page.wait_for_selector(".js-plotly-plot .hm")
@@ -41,7 +53,9 @@ def explorer(folder, url):
 
 def size_explorer(folder, url):
     "The report's shape."
-    write_notebook(folder / "size_explorer.ipynb", "from kws_nb.widgets.size_explorer import SizeExplorer", "SizeExplorer()")
+    write_notebook(
+        folder / "size_explorer.ipynb", "from kws_nb.widgets.size_explorer import SizeExplorer", "SizeExplorer()"
+    )
     with chromium(viewport={"width": 900, "height": 900}) as page:
         run_notebook(page, url, "size_explorer.ipynb")
         page.get_by_text("16,652 parameters").wait_for()

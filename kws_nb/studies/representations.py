@@ -6,7 +6,7 @@
 __all__ = ['WINDOW', 'ROUNDING_POWER', 'REFERENCE', 'REPRESENTATIONS', 'CONTEST', 'LEVELS_DB', 'SNRS_DB', 'power_spectra',
            'log_power', 'linear_bank', 'mel_bank', 'dct_matrix', 'bin_features', 'linear_features', 'mel_features',
            'centered_mel_features', 'mfcc_features', 'mfcc13_features', 'Standardized', 'tiny_conv', 'Representation',
-           'Stage', 'feature_flops', 'quieter', 'noisy', 'conditions', 'compare_representations', 'comparison_table']
+           'Stage', 'feature_flops', 'conditions', 'compare_representations', 'comparison_table']
 
 # %% ../../nbs/studies/representations.ipynb #20f9437f
 import json, math
@@ -15,6 +15,7 @@ import torch
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from ..core import *
+from ..conditions import rms, room_noise, with_gain, with_noise
 from ..data import *
 from ..features import *
 from ..models import TinyConv
@@ -24,7 +25,8 @@ from ..train import *
 
 # %% ../../nbs/studies/representations.ipynb #b2a01447
 WINDOW = (window_table()/(1 << WINDOW_BITS)).astype(np.float32)
-ROUNDING_POWER = float((WINDOW**2).sum()/12) # what rounding to 16 bits adds to each bin; keeps the logarithm of digital silence finite
+# what rounding to 16 bits adds to each bin; keeps the logarithm of digital silence finite
+ROUNDING_POWER = float((WINDOW**2).sum()/12)
 
 def power_spectra(clips # int16 `[n, 16000]`
                  )->torch.Tensor: # float32 `[n, 49, 257]`
@@ -60,9 +62,14 @@ def dct_matrix(n_mfcc=N_CHANNELS)->np.ndarray: # float32 `[40, n_mfcc]`
 # %% ../../nbs/studies/representations.ipynb #52f71b75
 def _represent(clips, function): # 256 clips at a time: their spectra take 13 MB
     clips = np.asarray(clips)
-    if clips.dtype != np.int16: raise KwsError(f'A representation is made of int16 samples, not {clips.dtype}: convert with kws_nb.audio.to_int16')
-    if clips.ndim != 2 or clips.shape[1] != CLIP_SAMPLES or not len(clips): raise KwsError(f'Expected clips as [n, {CLIP_SAMPLES}], at least one, got shape {list(clips.shape)}; kws_nb.audio.fit_length cuts or pads one')
-    return np.concatenate([function(power_spectra(clips[i:i + 256])).numpy() for i in range(0, len(clips), 256)])
+    if clips.dtype != np.int16:
+        remedy = 'convert with kws_nb.audio.to_int16'
+        raise KwsError(f'A representation is made of int16 samples, not {clips.dtype}: {remedy}')
+    if clips.ndim != 2 or clips.shape[1] != CLIP_SAMPLES or not len(clips):
+        got = f'got shape {list(clips.shape)}; kws_nb.audio.fit_length cuts or pads one'
+        raise KwsError(f'Expected clips as [n, {CLIP_SAMPLES}], at least one, {got}')
+    some = [clips[i:i + 256] for i in range(0, len(clips), 256)]
+    return np.concatenate([function(power_spectra(part)).numpy() for part in some])
 
 def bin_features(clips)->np.ndarray: # float32 `[n, 49, 257]`, dB
     "Linear spectrogram, every bin."
@@ -86,7 +93,8 @@ def mfcc_features(clips,               # int16 `[n, 16000]`
                   n_mfcc=N_CHANNELS    # coefficients kept, 1..40
                  )->np.ndarray:        # float32 `[n, 49, n_mfcc]`
     "Mel-frequency cepstral coefficients."
-    if not 1 <= n_mfcc <= N_CHANNELS: raise KwsError(f'n_mfcc is {n_mfcc}; {N_CHANNELS} channels have 1 to {N_CHANNELS} coefficients')
+    if not 1 <= n_mfcc <= N_CHANNELS:
+        raise KwsError(f'n_mfcc is {n_mfcc}; {N_CHANNELS} channels have 1 to {N_CHANNELS} coefficients')
     return (mel_features(clips).reshape(-1, N_CHANNELS) @ dct_matrix(n_mfcc)).reshape(len(clips), N_FRAMES, n_mfcc)
 
 def mfcc13_features(clips)->np.ndarray: # float32 `[n, 49, 13]`
@@ -112,8 +120,9 @@ def tiny_conv(width,        # channels of a frame
     "TinyConv for frames of any width."
     out, nn = math.ceil(width/2), torch.nn
     pad = 2*(out - 1) + 8 - width
-    return nn.Sequential(nn.Unflatten(1, (1, N_FRAMES)), nn.ZeroPad2d((pad//2, pad - pad//2, 4, 5)), nn.Conv2d(1, channels, (10, 8), stride=2),
-                         nn.ReLU(), nn.Dropout(dropout), nn.Flatten(), nn.Linear(25*out*channels, len(LABELS)))
+    return nn.Sequential(nn.Unflatten(1, (1, N_FRAMES)), nn.ZeroPad2d((pad//2, pad - pad//2, 4, 5)),
+                         nn.Conv2d(1, channels, (10, 8), stride=2), nn.ReLU(), nn.Dropout(dropout),
+                         nn.Flatten(), nn.Linear(25*out*channels, len(LABELS)))
 
 # %% ../../nbs/studies/representations.ipynb #bf8ed8c3
 @dataclass(frozen=True)
@@ -153,8 +162,9 @@ class Stage:
 
 def _micro_stages():
     bins, butterflies, splits = len(filter_tables()[1]), FFT_SIZE//8*4, FFT_SIZE//4
+    fft = f'71 · {butterflies} butterflies of four + 35 · {splits} splits + 8'
     return [Stage('window', '5 · 480: product, shift, magnitude, comparison, shift', 5*WINDOW_SAMPLES),
-            Stage('FFT', f'71 · {butterflies} butterflies of four + 35 · {splits} splits + 8', 71*butterflies + 35*splits + 8),
+            Stage('FFT', fft, 71*butterflies + 35*splits + 8),
             Stage('power', f'3 · {bins} bins', 3*bins),
             Stage('filters', f'4 · {bins} bins: into two channels each', 4*bins),
             Stage('root', '2 · 40: square root, shift', 2*N_CHANNELS),
@@ -166,84 +176,81 @@ def _micro_stages():
 def feature_flops(name # of `REPRESENTATIONS`
                  )->list: # of `Stage`
     "What a frame of features costs: floating point operations, or integer ones in the micro front end."
-    if name not in REPRESENTATIONS: raise KwsError(f'{name!r} is no representation; expected one of {list(REPRESENTATIONS)}')
+    if name not in REPRESENTATIONS:
+        raise KwsError(f'{name!r} is no representation; expected one of {list(REPRESENTATIONS)}')
     shown = REPRESENTATIONS[name]
     standardize = [Stage('standardise', f'2 · {shown.width}', 2*shown.width)]*shown.standardized
     if shown.features is micro_features: return _micro_stages() + standardize
-    stages = [Stage('window', '480', WINDOW_SAMPLES), Stage('FFT', '2.5 · 512 · log₂ 512', int(2.5*FFT_SIZE*math.log2(FFT_SIZE))), Stage('power', '3 · 257', 3*N_BINS)]
+    stages = [Stage('window', '480', WINDOW_SAMPLES),
+              Stage('FFT', '2.5 · 512 · log₂ 512', int(2.5*FFT_SIZE*math.log2(FFT_SIZE))),
+              Stage('power', '3 · 257', 3*N_BINS)]
     channels = N_BINS if shown.features is bin_features else N_CHANNELS
     if channels == N_CHANNELS:
         weights = np.count_nonzero(linear_bank() if shown.features is linear_features else mel_bank())
         stages.append(Stage('filters', f'2 · {weights} weights', 2*weights))
     stages.append(Stage('log', f'3 · {channels}: floor, logarithm, factor', 3*channels))
-    if shown.features is centered_mel_features: stages.append(Stage('mean', '2 · 40: sum, difference', 2*N_CHANNELS))
-    if shown.features in (mfcc_features, mfcc13_features): stages.append(Stage('DCT', f'2 · 40 · {shown.width}', 2*N_CHANNELS*shown.width))
+    if shown.features is centered_mel_features:
+        stages.append(Stage('mean', '2 · 40: sum, difference', 2*N_CHANNELS))
+    if shown.features in (mfcc_features, mfcc13_features):
+        stages.append(Stage('DCT', f'2 · 40 · {shown.width}', 2*N_CHANNELS*shown.width))
     return stages + standardize
 
 # %% ../../nbs/studies/representations.ipynb #4f502cd0
 LEVELS_DB, SNRS_DB = (0, -10, -20, -30), (20, 10, 5, 0)
 
-def quieter(clips, # int16 `[n, samples]`
-            db     # at most 0
-           )->np.ndarray: # int16
-    "The clips at another level, rounded to 16 bits again."
-    if db > 0: raise KwsError(f'db is {db}; more than 0 would clip')
-    return np.rint(clips*10**(db/20)).astype(np.int16)
-
-def noisy(part:Part, # silence among it
-          snr_db,    # over the whole second
-          seed=0
-         )->np.ndarray: # int16 `[n, 16000]`
-    "The clips with background noise: with a silence clip of the same part, amplified."
-    def rms(clips): return np.sqrt(np.square(clips, dtype=np.float64).mean(1, keepdims=True))
-    silence = part.clips[part.labels == 0]
-    silence = silence[rms(silence)[:, 0] > 30] # fainter ones would show their rounding
-    if not len(silence): raise KwsError('This part has no silence clips, which is where the noise is taken from')
-    noise = silence[np.random.default_rng(seed).integers(len(silence), size=len(part))]
-    return np.clip(np.rint(part.clips + noise*(rms(part.clips)/rms(noise)*10**(-snr_db/20))), -32768, 32767).astype(np.int16)
-
-def conditions(part:Part, seed=0)->dict: # name -> int16 `[n, 16000]`
+def conditions(part:Part, # silence among it, which the noise is taken from
+               seed=0
+              )->dict: # name -> int16 `[n, 16000]`
     "The test clips as they are, quieter, and with noise."
-    return {f'level {db}': quieter(part.clips, db) for db in LEVELS_DB} | {f'SNR {db}': noisy(part, db, seed) for db in SNRS_DB}
+    noise = room_noise(part, CLIP_SAMPLES, seed)
+    levels = {f'level {db}': with_gain(part.clips, db)[0] for db in LEVELS_DB}
+    return levels | {f'SNR {db}': with_noise(part.clips, noise, db, rms(part.clips)) for db in SNRS_DB}
 
 # %% ../../nbs/studies/representations.ipynb #a061bf2d
 def _run(data, representation, settings, features, shown): # what one trained network gets right
     key = digest(settings, data.training.clips, data.training.labels, data.validation.clips, shown['level 0'])
     checkpoint = build_dir()/f'representations/{key}.safetensors'
     trained = train(data, settings, checkpoint, False, features, representation.model)
-    right = {name: predict(trained.model, values).argmax(1) == data.testing.labels for name, values in shown.items()}
+    right = {}
+    for name, values in shown.items(): right[name] = predict(trained.model, values).argmax(1) == data.testing.labels
     return dict(best_epoch=trained.best_epoch, correct={name: int(r.sum()) for name, r in right.items()},
                 hits=right['level 0'].astype(int).tolist())
 
 def _summary(name, runs, reference, n): # of one representation
-    model, seeds = REPRESENTATIONS[name].model(), len(runs)
+    representation, seeds = REPRESENTATIONS[name], len(runs)
     correct = {c: [r['correct'][c] for r in runs] for c in runs[0]['correct']}
     hits, reference_hits = (np.sum([r['hits'] for r in some], 0) for some in (runs, reference))
     differences = {c: [(r['correct'][c] - q['correct'][c])/n for r, q in zip(runs, reference)] for c in correct}
-    cost = count_operations(model, (N_FRAMES, REPRESENTATIONS[name].width))
-    return dict(parameters=cost.parameters, flops=cost.flops, feature_flops=N_FRAMES*sum(s.per_frame for s in feature_flops(name)),
+    cost = count_operations(representation.model(), (N_FRAMES, representation.width))
+    def each(function, values): return {c: function(v) for c, v in values.items()}
+    return dict(parameters=cost.parameters, flops=cost.flops,
+                feature_flops=N_FRAMES*sum(s.per_frame for s in feature_flops(name)),
                 best_epoch=[r['best_epoch'] for r in runs], correct=correct, hits=''.join(map(str, hits)),
-                accuracy={c: float(np.mean(right))/n for c, right in correct.items()}, interval_seeds={c: t_interval(np.array(right)/n) for c, right in correct.items()},
-                interval_clips={c: Accuracy(round(float(np.mean(right))), n).interval for c, right in correct.items()},
-                difference={c: float(np.mean(d)) for c, d in differences.items()}, difference_seeds={c: t_interval(d) for c, d in differences.items()},
+                accuracy=each(lambda right: float(np.mean(right))/n, correct),
+                interval_seeds=each(lambda right: t_interval(np.array(right)/n), correct),
+                interval_clips=each(lambda right: Accuracy(round(float(np.mean(right))), n).interval, correct),
+                difference=each(lambda d: float(np.mean(d)), differences),
+                difference_seeds=each(t_interval, differences),
                 difference_clips=clip_interval(hits, reference_hits, seeds))
 
 # %% ../../nbs/studies/representations.ipynb #a7da659f
 def compare_representations(data:Data,
                             seeds=range(5),
                             epochs=50,
-                            names=CONTEST,                # `REFERENCE` among them
-                            path=None,                    # the result's JSON: read if it is of the same data and settings, else written
-                            progress=True                 # show a progress bar
+                            names=CONTEST, # `REFERENCE` among them
+                            path=None,     # the result's JSON: read if it is of these data and settings, else written
+                            progress=True  # show a progress bar
                            )->dict:
     "Train TinyConv on each representation with each seed, and test it on clean, quieter and noisy clips."
     names, seeds = list(names), list(seeds)
-    if REFERENCE not in names or set(names) - set(REPRESENTATIONS): raise KwsError(f'names must be {REFERENCE!r} and others of {list(REPRESENTATIONS)}, not {names}')
+    if REFERENCE not in names or set(names) - set(REPRESENTATIONS):
+        raise KwsError(f'names must be {REFERENCE!r} and others of {list(REPRESENTATIONS)}, not {names}')
     if not 1 <= len(seeds) <= 9: raise KwsError(f'{len(seeds)} seeds; expected 1 to 9')
     settings = {k: v for k, v in asdict(Settings(epochs=epochs)).items() if k != 'seed'}
     parts = (data.training, data.validation, data.testing)
-    about = dict(data=data.name, data_hash=digest(*(a for part in parts for a in (part.clips, part.labels))), n_training=len(data.training),
-                 n_validation=len(data.validation), n_test=len(data.testing), seeds=seeds, settings=settings, reference=REFERENCE, names=names)
+    about = dict(data=data.name, data_hash=digest(*(a for part in parts for a in (part.clips, part.labels))),
+                 n_training=len(data.training), n_validation=len(data.validation), n_test=len(data.testing),
+                 seeds=seeds, settings=settings, reference=REFERENCE, names=names)
     study = Study(path, about)
     if study.finished: return study.finished
     tests, runs = conditions(data.testing), {name: [] for name in names}
@@ -265,10 +272,16 @@ def comparison_table(result # of `compare_representations`
                     )->str: # markdown
     "Accuracy, difference from the micro front end, and cost of each representation."
     def points(x): return f'{round(100*x, 1) + 0:+.1f}'
-    lines = ['| representation | accuracy (%) | over seeds | over clips | difference (points) | over seeds | over clips | parameters | FLOPs, classifier | operations, features |',
-             '|---|---:|---|---|---:|---|---|---:|---:|---:|']
+    def between(interval, shown): return '[{}, {}]'.format(*map(shown, interval))
+    def share(x): return f'{100*x:.1f}'
+    columns = ['representation', 'accuracy (%)', 'over seeds', 'over clips', 'difference (points)', 'over seeds',
+               'over clips', 'parameters', 'FLOPs, classifier', 'operations, features']
+    lines = [f'| {" | ".join(columns)} |', '|---|---:|---|---|---:|---|---|---:|---:|---:|']
     for name, r in result['representations'].items():
-        own = [f'[{100*low:.1f}, {100*high:.1f}]' for low, high in (r['interval_seeds']['level 0'], r['interval_clips']['level 0'])]
-        against = [points(r['difference']['level 0']), *(f'[{points(low)}, {points(high)}]' for low, high in (r['difference_seeds']['level 0'], r['difference_clips']))] if name != result['reference'] else ['', '', '']
-        lines.append(f'| {name} | {100*r["accuracy"]["level 0"]:.1f} | {" | ".join(own)} | {" | ".join(against)} | {r["parameters"]:,} | {r["flops"]:,} | {r["feature_flops"]:,} |')
+        own = [between(r[kind]['level 0'], share) for kind in ('interval_seeds', 'interval_clips')]
+        pairs = (r['difference_seeds']['level 0'], r['difference_clips'])
+        against = [points(r['difference']['level 0']), *(between(pair, points) for pair in pairs)]
+        if name == result['reference']: against = ['', '', '']
+        costs = [f'{r[key]:,}' for key in ('parameters', 'flops', 'feature_flops')]
+        lines.append(f'| {" | ".join([name, share(r["accuracy"]["level 0"]), *own, *against, *costs])} |')
     return '\n'.join(lines)
