@@ -19,7 +19,8 @@ def check_clip(samples,          # float or int16 array
     "Refuse what is no clip: nothing, more than one dimension, NaN or infinity."
     samples = np.asarray(samples)
     if samples.ndim != 1:
-        raise KwsError(f'{name} has shape {samples.shape}; expected one channel, [n]. Average them first: x.mean(axis=1)')
+        raise KwsError(f'{name} has shape {samples.shape}; expected one channel, [n]. '
+                       'Average the channels first: x.mean(axis=1)')
     if not len(samples): raise KwsError(f'{name} is empty: it has no samples')
     if samples.dtype.kind == 'f' and not np.isfinite(samples).all():
         raise KwsError(f'{name} holds NaN or infinite samples')

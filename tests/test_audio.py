@@ -13,7 +13,22 @@ from kws_nb.core import KwsError
 def wav(rate, n=16_000):
     "A WAV of n quiet samples that declares this rate."
     sound = np.random.default_rng(0).integers(-99, 99, n).astype("<i2").tobytes()
-    head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(sound), b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate % 2**32, 2, 16, b"data", len(sound))
+    head = struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF",
+        36 + len(sound),
+        b"WAVE",
+        b"fmt ",
+        16,
+        1,
+        1,
+        rate,
+        2 * rate % 2**32,
+        2,
+        16,
+        b"data",
+        len(sound),
+    )
     return head + sound
 
 

@@ -1,4 +1,4 @@
-"The litert backend's protocol, with a stand-in for its environment: litert-torch itself is too large for these tests (studies/converters)."
+"The litert backend's protocol, with a stand-in for its environment: litert-torch is too large for tests."
 
 import json
 import os
@@ -20,7 +20,7 @@ from kws_nb.train import save_model
 
 pytestmark = pytest.mark.tensorflow
 
-# Called as the real one is: python -c WORKER FOLDER. It checks what it was given, and leaves files that were converted here.
+# Called as the real one is: python -c WORKER FOLDER. It checks what it got, and leaves files that were converted here.
 STAND_IN = """#!{python}
 import os, sys
 sys.path[:0] = [p for p in {path!r} if p]
@@ -31,7 +31,8 @@ if mode == 'hangs':
 import numpy as np
 assert sys.argv[1] == '-c' and 'litert_torch.convert' in sys.argv[2], sys.argv
 compile(sys.argv[2], 'worker', 'exec')
-assert not [k for k in os.environ if k.startswith('PYTHON') and k != 'PYTHONNOUSERSITE'], 'this environment leaks into the other'
+leaks = [k for k in os.environ if k.startswith('PYTHON') and k != 'PYTHONNOUSERSITE']
+assert not leaks, 'this environment leaks into the other'
 folder = sys.argv[3]
 clips = np.load(folder + '/clips.npy')
 import torch
@@ -65,7 +66,15 @@ def converted(clips, tmp_path_factory):
 def stand_in(converted, tmp_path, monkeypatch):
     "A python that plays the litert environment, and how it shall behave."
     mode, python = tmp_path / "mode", tmp_path / "python"
-    python.write_text(STAND_IN.format(python=sys.executable, path=sys.path, mode=str(mode), float_tflite=str(converted.float_tflite), int8_tflite=str(converted.int8_tflite)))
+    python.write_text(
+        STAND_IN.format(
+            python=sys.executable,
+            path=sys.path,
+            mode=str(mode),
+            float_tflite=str(converted.float_tflite),
+            int8_tflite=str(converted.int8_tflite),
+        )
+    )
     python.chmod(0o755)
     mode.write_text("works")
     monkeypatch.setenv("KWS_NB_LITERT_PYTHON", str(python))
@@ -75,7 +84,10 @@ def stand_in(converted, tmp_path, monkeypatch):
 def test_what_goes_over_and_what_comes_back(stand_in, converted, clips, tmp_path):
     result = convert_litert(TinyConv(2), clips, tmp_path / "out")
     assert (result.onnx, result.saved_model) == (None, None)
-    assert result.int8_tflite.read_bytes() == converted.int8_tflite.read_bytes() and result.float_tflite.read_bytes() == converted.float_tflite.read_bytes()
+    assert (
+        result.int8_tflite.read_bytes() == converted.int8_tflite.read_bytes()
+        and result.float_tflite.read_bytes() == converted.float_tflite.read_bytes()
+    )
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["float.tflite", "int8.tflite"]
 
 
@@ -93,8 +105,16 @@ def test_a_conversion_replaces_the_other_converters_files(stand_in, converted, c
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"float.tflite", "int8.tflite"}
 
 
-@pytest.mark.parametrize(("mode", "says"), [("no package", "lacks a package .*litert_torch.*pip install litert-torch"), ("fails", "cannot convert the network: ValueError: no kernel for this"),
-                                            ("hangs", "not ready after 2 s"), ("damaged", "TFL3"), ("one file", "left no int8.tflite")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [
+        ("no package", "lacks a package .*litert_torch.*pip install litert-torch"),
+        ("fails", "cannot convert the network: ValueError: no kernel for this"),
+        ("hangs", "not ready after 2 s"),
+        ("damaged", "TFL3"),
+        ("one file", "left no int8.tflite"),
+    ],
+)
 def test_failures_leave_what_was_there(mode, says, stand_in, clips, tmp_path):
     stand_in.write_text(mode)
     (tmp_path / "out").mkdir()
@@ -133,7 +153,13 @@ def test_another_backend_is_named(tmp_path):
 
 
 def kws_nb(*args, **environment):
-    return subprocess.run([Path(sys.executable).parent / "kws-nb", *args], capture_output=True, text=True, cwd=root, env=os.environ | environment)
+    return subprocess.run(
+        [Path(sys.executable).parent / "kws-nb", *args],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        env=os.environ | environment,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -148,8 +174,12 @@ def test_command(checkpoint, tmp_path):
     done = kws_nb("convert", checkpoint, "--output", tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert answer["operators"] == ["CONV_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX"] and answer["backend"] == "onnx-tf"
-    assert {Path(p).name: n for p, n in answer["bytes"].items()} == {p.name: p.stat().st_size for p in (tmp_path / "out").iterdir() if p.is_file()}
+    assert (
+        answer["operators"] == ["CONV_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX"] and answer["backend"] == "onnx-tf"
+    )
+    assert {Path(p).name: n for p, n in answer["bytes"].items()} == {
+        p.name: p.stat().st_size for p in (tmp_path / "out").iterdir() if p.is_file()
+    }
 
 
 def test_command_with_the_other_backend(checkpoint, stand_in, tmp_path):
@@ -158,8 +188,15 @@ def test_command_with_the_other_backend(checkpoint, stand_in, tmp_path):
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["float.tflite", "int8.tflite"]
 
 
-@pytest.mark.parametrize(("arguments", "says"), [((), "Name a checkpoint"), (("none.safetensors",), "no such file"), (("none.safetensors", "--backend", "xla"), "is no converter"),
-                                                 (("none.safetensors", "--backend", "litert"), "/nowhere")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "Name a checkpoint"),
+        (("none.safetensors",), "no such file"),
+        (("none.safetensors", "--backend", "xla"), "is no converter"),
+        (("none.safetensors", "--backend", "litert"), "/nowhere"),
+    ],
+)
 def test_command_refuses(arguments, says):
     done = kws_nb("convert", *arguments, KWS_NB_LITERT_PYTHON="/nowhere/python")
     assert done.returncode == 1 and says in done.stderr and "Traceback" not in done.stderr
@@ -169,7 +206,9 @@ def test_stored_comparison_is_of_both_and_complete():
     result = json.loads((root / "data/models/converters.json").read_text())
     assert set(result["rows"]) == set(CONVERTERS) and result["n"] > 500
     for name, row in result["rows"].items():
-        assert row["same_bytes_as_tflite_micro"]["core"] == row["same_bytes_as_tflite_micro"]["tensorflow"] == result["n"], name
+        assert (
+            row["same_bytes_as_tflite_micro"]["core"] == row["same_bytes_as_tflite_micro"]["tensorflow"] == result["n"]
+        ), name
         assert row["board_same"] and row["int8_bytes"] < row["float_bytes"]
     assert abs(result["same_answers"] - result["n"]) <= 0.02 * result["n"]
 

@@ -4,6 +4,8 @@ import hashlib
 import http.server
 import io
 import os
+import subprocess
+import sys
 import tarfile
 import threading
 from pathlib import Path
@@ -41,7 +43,10 @@ def tree(tmp_path, rng):
             sf.write(tmp_path / word / f"{speaker}_nohash_0.{suffix}", rng.uniform(-0.5, 0.5, 16000 - i * 100), 16000)
     (tmp_path / "_background_noise_").mkdir()
     sf.write(tmp_path / "_background_noise_/hum.wav", rng.uniform(-0.1, 0.1, 320_000), 16000)
-    names = {split: [f"{p.parent.name}/{p.stem}.wav" for w in find_clips(tmp_path)[split].values() for p in w] for split in SPLITS}
+    names = {
+        split: [f"{p.parent.name}/{p.stem}.wav" for w in find_clips(tmp_path)[split].values() for p in w]
+        for split in SPLITS
+    }
     for split in SPLITS[1:]:
         (tmp_path / f"{split}_list.txt").write_text("\n".join(names[split]) + "\n")
     return tmp_path
@@ -57,12 +62,17 @@ def test_official_lists_agree_and_give_the_counts(tree):
     n = check_lists(root)
     assert n > 0
     if n == 20_986:
-        keywords = [sum(name.startswith(("yes/", "no/")) for name in (root / f"{s}_list.txt").read_text().split()) for s in SPLITS[1:]]
+        keywords = [
+            sum(name.startswith(("yes/", "no/")) for name in (root / f"{s}_list.txt").read_text().split())
+            for s in SPLITS[1:]
+        ]
         assert keywords == [803, 824] and [composition(k)["total"] for k in keywords] == [1_333, 1_368]
 
 
 def test_split_follows_the_speaker():
-    assert {split_of(f"{word}/abc_nohash_{i}.wav") for word in "xy" for i in range(5)} == {split_of("abc_nohash_9.flac")}
+    assert {split_of(f"{word}/abc_nohash_{i}.wav") for word in "xy" for i in range(5)} == {
+        split_of("abc_nohash_9.flac")
+    }
     shares = np.unique([split_of(f"{i:08x}_nohash_0.wav") for i in range(20_000)], return_counts=True)[1] / 20_000
     np.testing.assert_allclose(shares, [0.1, 0.8, 0.1], atol=0.01)
 
@@ -85,7 +95,11 @@ def test_other_words_beyond_the_composition_are_of_the_training_part(tree):
     data = read_speech_commands(tree)
     everything = sum(len(paths) for word, paths in find_clips(tree)["training"].items() if word not in KEYWORDS)
     used = int((data.training.labels == 1).sum())
-    assert len(data.more) == everything - used > 0 and (data.more.labels == 1).all() and set(data.more.words) == {"bird", "cat"}
+    assert (
+        len(data.more) == everything - used > 0
+        and (data.more.labels == 1).all()
+        and set(data.more.words) == {"bird", "cat"}
+    )
     heard = {clip.tobytes() for part in (data.training, data.validation, data.testing) for clip in part.clips}
     assert not heard & {clip.tobytes() for clip in data.more.clips}
 
@@ -137,7 +151,10 @@ def test_augmentation(data):
     np.testing.assert_array_equal(plain, keywords.clips)
     shifted = augment(keywords, data.noise, np.random.default_rng(0), noise_share=0)
     for clip, moved in zip(keywords.clips, shifted):
-        assert any(np.array_equal(moved[max(0, s) : 16000 + min(0, s)], clip[max(0, -s) : 16000 - max(0, s)]) for s in range(-1600, 1601))
+        assert any(
+            np.array_equal(moved[max(0, s) : 16000 + min(0, s)], clip[max(0, -s) : 16000 - max(0, s)])
+            for s in range(-1600, 1601)
+        )
     assert (part.labels == 0).all() and (augment(part, data.noise, np.random.default_rng(0)) != part.clips).any()
 
 
@@ -165,14 +182,26 @@ def naive_augment(part, noise, rng, shift_ms, noise_share, noise_volume):
 def test_augmentation_is_the_naive_one_whatever_the_threads(data, settings):
     which = np.r_[0:100, len(data.training) - 100 : len(data.training)]
     loud = np.random.default_rng(1).choice([-32768, -32767, -1, 0, 1, 32767], (50, 16000)).astype(np.int16)
-    part = kws_data.Part(np.concatenate([data.training.clips[which], loud]), np.r_[data.training.labels[which], np.ones(50, int)], [])
+    part = kws_data.Part(
+        np.concatenate([data.training.clips[which], loud]), np.r_[data.training.labels[which], np.ones(50, int)], []
+    )
     expected = naive_augment(part, data.noise, np.random.default_rng(5), *settings)
     for threads in (None, 1, 2, 5):
-        np.testing.assert_array_equal(augment(part, data.noise, np.random.default_rng(5), *settings, threads=threads), expected)
+        np.testing.assert_array_equal(
+            augment(part, data.noise, np.random.default_rng(5), *settings, threads=threads), expected
+        )
 
 
-@pytest.mark.parametrize("settings, says", [(dict(shift_ms=1001), "shift_ms"), (dict(shift_ms=-1), "shift_ms"), (dict(noise_volume=2), "noise_volume"),
-                                            (dict(noise=[]), "at least a second"), (dict(noise=[np.zeros(15999, np.int16)]), "at least a second")])  # fmt: skip
+@pytest.mark.parametrize(
+    "settings, says",
+    [
+        (dict(shift_ms=1001), "shift_ms"),
+        (dict(shift_ms=-1), "shift_ms"),
+        (dict(noise_volume=2), "noise_volume"),
+        (dict(noise=[]), "at least a second"),
+        (dict(noise=[np.zeros(15999, np.int16)]), "at least a second"),
+    ],
+)
 def test_augmentation_refuses(data, settings, says):
     with pytest.raises(KwsError, match=says):
         augment(data.training, **(dict(noise=data.noise, rng=np.random.default_rng(0)) | settings))
@@ -299,7 +328,14 @@ def test_an_archive_with_a_chain_of_links(offered, tmp_path):
     assert _files_below(tmp_path) == ["got/download/speech_commands_v0.02.tar.gz"]
 
 
-@pytest.mark.parametrize("damage", [lambda _: _archive({"./yes/a_nohash_0.wav": b""}), lambda whole: whole[:-50], lambda whole: whole[:-50] + bytes(50)])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: _archive({"./yes/a_nohash_0.wav": b""}),
+        lambda whole: whole[:-50],
+        lambda whole: whole[:-50] + bytes(50),
+    ],
+)
 def test_a_damaged_archive_that_lay_there(damage, offered, server, tmp_path, tree):
     "It was unpacked as far as it went, and taken for the full set where tar noticed nothing."
     content = _archive({f"./{p.relative_to(tree)}": p.read_bytes() for p in tree.rglob("*") if p.is_file()})
@@ -315,7 +351,11 @@ def test_a_damaged_archive_that_lay_there(damage, offered, server, tmp_path, tre
 
 
 def test_an_archive_that_would_write_elsewhere(tmp_path):
-    for members in ({"../outside.txt": b"x"}, {"a/../../outside.txt": b"x"}, {"fine": b"x", "link": Path("../outside.txt")}):
+    for members in (
+        {"../outside.txt": b"x"},
+        {"a/../../outside.txt": b"x"},
+        {"fine": b"x", "link": Path("../outside.txt")},
+    ):
         (tmp_path / "evil.tar.gz").write_bytes(_archive(members))
         with pytest.raises(KwsError, match="evil.tar.gz: refused"):
             unpack_archive(tmp_path / "evil.tar.gz", tmp_path / "a/folder")
@@ -323,3 +363,16 @@ def test_an_archive_that_would_write_elsewhere(tmp_path):
     with pytest.raises(KwsError, match="not a whole tar archive"):
         unpack_archive(tmp_path / "half.tar.gz", tmp_path / "a/folder")
     assert _files_below(tmp_path) == ["evil.tar.gz", "half.tar.gz"] and not list((tmp_path / "a").iterdir())
+
+
+def test_data_and_its_neighbours_load_neither_torch_nor_widgets(tree):
+    "A word of one's own was once looked for through the recorder's widget."
+    program = (
+        "import sys\n"
+        "import kws_nb.audio, kws_nb.latency, kws_nb.litert, kws_nb.recordings, kws_nb.speech, kws_nb.tables\n"
+        "from kws_nb.data import load_data\n"
+        "load_data(sys.argv[1], words=['yes'])\n"
+        "print(sorted({'torch', 'ipywidgets', 'anywidget', 'tensorflow', 'plotly'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tree], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

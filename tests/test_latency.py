@@ -1,4 +1,4 @@
-"Times are never asserted here: only how they are taken, that engines agree before they are timed, and that what is missing is said."
+"Times are never asserted: only how they are taken, that engines agree first, and that what is missing is said."
 
 import subprocess
 import sys
@@ -92,7 +92,11 @@ def test_a_real_clock():
     row = time_calls(lambda: sum(range(100)), "sum", batch=7, seconds=0.02)
     low, median, high = row.quartiles
     assert 0 < min(row.times) <= low <= median <= high <= max(row.times) and row.iqr == high - low >= 0
-    assert (row.name, row.batch, row.threads) == ("sum", 7, 1) and "IQR" in str(row) and f"{len(row.times):4} blocks" in str(row)
+    assert (
+        (row.name, row.batch, row.threads) == ("sum", 7, 1)
+        and "IQR" in str(row)
+        and f"{len(row.times):4} blocks" in str(row)
+    )
 
 
 def test_threads_are_set_and_given_back():
@@ -128,7 +132,10 @@ def test_engines_agree(model, features, int8, codes):
 
 
 def test_compiled_pytorch_agrees_or_says_why_not(model, features):
-    builders = {"eager": lambda: torch_engine(model, features[:1]), "compiled": lambda: torch_engine(model, features[:1], compiled=True)}
+    builders = {
+        "eager": lambda: torch_engine(model, features[:1]),
+        "compiled": lambda: torch_engine(model, features[:1], compiled=True),
+    }
     engines, missing = build_engines(builders, tolerance=1e-5)
     assert "eager" in engines and {*engines, *missing} == {"eager", "compiled"}
     assert all(": " in reason for reason in missing.values())
@@ -175,12 +182,18 @@ def test_missing_engines_are_rows_with_a_reason(model, features):
 
         return run
 
-    rows = time_engines({"absent": absent, "PyTorch": lambda: torch_engine(model, features[:1]), "broken": broken}, batch=1, seconds=0.01)
+    rows = time_engines(
+        {"absent": absent, "PyTorch": lambda: torch_engine(model, features[:1]), "broken": broken},
+        batch=1,
+        seconds=0.01,
+    )
     assert [row.name for row in rows] == ["absent", "PyTorch", "broken"]
     assert [bool(row.times) for row in rows] == [False, True, False]
     assert "fast_engine" in str(rows[0]) and rows[2].reason == "RuntimeError: no compiler found"
     assert np.isnan(rows[0].median)
-    assert "not available: ImportError" in latency_table(rows)._repr_markdown_() and "nan" not in str(latency_table(rows))
+    assert "not available: ImportError" in latency_table(rows)._repr_markdown_() and "nan" not in str(
+        latency_table(rows)
+    )
     shown = [y for trace in plot_latencies(rows).data for y in trace.y]
     assert shown == ["PyTorch"], "a time was drawn that was never taken"
 
@@ -223,6 +236,7 @@ def test_roof():
 
 def test_importing_loads_no_engine():
     "The engines are imported when they are built."
-    code = "import sys, kws_nb.latency; print(sorted({'torch', 'onnxruntime', 'tflite_micro', 'ai_edge_litert', 'tensorflow', 'plotly'} & set(sys.modules)))"
+    engines = {"torch", "onnxruntime", "tflite_micro", "ai_edge_litert", "tensorflow", "plotly"}
+    code = f"import sys, kws_nb.latency; print(sorted({engines} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr

@@ -83,7 +83,20 @@ def test_noise_instead_of_samples(rng):
             decode_samples(rng.bytes(64000), 16000)
 
 
-@pytest.mark.parametrize("message", [{}, {"do": "nonsense"}, {"do": ["take"]}, {"do": "take"}, {"do": "upload"}, {"do": "trim"}, {"do": "save"}, {"do": "load"}, {"do": "delete"}])
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"do": "nonsense"},
+        {"do": ["take"]},
+        {"do": "take"},
+        {"do": "upload"},
+        {"do": "trim"},
+        {"do": "save"},
+        {"do": "load"},
+        {"do": "delete"},
+    ],
+)
 def test_incomplete_messages_are_answered(message, tmp_path):
     recorder = Recorder(root=tmp_path)
     assert ask(recorder, **message)
@@ -112,7 +125,18 @@ def test_silence_is_kept_with_a_warning(gain, silent, tmp_path):
 # ---- uploads
 
 
-@pytest.mark.parametrize("format, subtype", [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III"), ("AIFF", "PCM_16")])
+@pytest.mark.parametrize(
+    "format, subtype",
+    [
+        ("WAV", "PCM_16"),
+        ("WAV", "PCM_24"),
+        ("WAV", "FLOAT"),
+        ("FLAC", "PCM_16"),
+        ("OGG", "VORBIS"),
+        ("MP3", "MPEG_LAYER_III"),
+        ("AIFF", "PCM_16"),
+    ],
+)
 def test_uploads_of_many_formats(format, subtype, tmp_path):
     recorder = Recorder(root=tmp_path)
     data = encoded(np.stack([SOUND, SOUND], 1), format=format, subtype=subtype)
@@ -202,7 +226,24 @@ def test_full_scale_integers_do_not_overflow():
 # ---- files
 
 
-BAD_NAMES = ["", " ", ".", "..", "../yes", "a/b", "a\\b", "c:yes", "/etc", ".hidden", "y\0es", "-", "ja!", "straße", "x" * 41, None]
+BAD_NAMES = [
+    "",
+    " ",
+    ".",
+    "..",
+    "../yes",
+    "a/b",
+    "a\\b",
+    "c:yes",
+    "/etc",
+    ".hidden",
+    "y\0es",
+    "-",
+    "ja!",
+    "straße",
+    "x" * 41,
+    None,
+]
 
 
 @pytest.mark.parametrize("label", BAD_NAMES)
@@ -225,7 +266,11 @@ def test_bad_speakers(speaker, tmp_path):
 def test_saved_as_speech_commands_stores_its_clips(tmp_path):
     path = save_recording(SOUND, " Yes ", "Ada", tmp_path)
     info = sf.info(path)
-    assert path == tmp_path / "yes/ada_nohash_0.wav" and (info.samplerate, info.channels, info.subtype) == (16000, 1, "PCM_16")
+    assert path == tmp_path / "yes/ada_nohash_0.wav" and (info.samplerate, info.channels, info.subtype) == (
+        16000,
+        1,
+        "PCM_16",
+    )
     np.testing.assert_array_equal(to_int16(read_clip(path)), to_int16(SOUND))
     assert split_of(path) == split_of("no/ada_nohash_7.wav")
 
@@ -287,7 +332,10 @@ def test_a_reader_never_sees_half_a_clip(tmp_path, monkeypatch):
     assert seen == [[], []] and recordings(root=tmp_path) == [path]
 
 
-@pytest.mark.parametrize("samples, says", [([], "empty"), ([np.nan], "NaN"), (np.zeros((2, 9)), "one channel"), (np.zeros(9, np.uint8), "int16")])
+@pytest.mark.parametrize(
+    "samples, says",
+    [([], "empty"), ([np.nan], "NaN"), (np.zeros((2, 9)), "one channel"), (np.zeros(9, np.uint8), "int16")],
+)
 def test_what_is_no_clip_is_not_saved(samples, says, tmp_path):
     with pytest.raises(KwsError, match=says):
         save_recording(np.asarray(samples), "yes", root=tmp_path / "recordings")
@@ -301,7 +349,13 @@ def test_the_list_is_in_the_order_of_numbers(tmp_path):
     (tmp_path / "yes/notes_nohash_.wav").write_bytes(WAV)
     (tmp_path / "README.md").write_text("not a recording")
     names = [path.relative_to(tmp_path).as_posix() for path in recordings(root=tmp_path)]
-    assert names == ["no/me_nohash_0.wav", "yes/ada_nohash_3.wav", "yes/me_nohash_0.wav", "yes/me_nohash_9.wav", "yes/me_nohash_10.wav"]
+    assert names == [
+        "no/me_nohash_0.wav",
+        "yes/ada_nohash_3.wav",
+        "yes/me_nohash_0.wav",
+        "yes/me_nohash_9.wav",
+        "yes/me_nohash_10.wav",
+    ]
     assert len(recordings("no", tmp_path)) == 1 and recordings("other", tmp_path) == []
     with pytest.raises(KwsError, match="label"):
         recordings("../yes", tmp_path)
@@ -316,7 +370,19 @@ def test_deletes_only_inside_the_folder(tmp_path):
     (root / "yes/notes.txt").write_text("mine")
     os.symlink(outside, root / "yes/me_nohash_5.wav")
     os.symlink(tmp_path / "yes", root / "no")
-    refused = [outside, "../yes/me_nohash_0.wav", "yes/../../yes/me_nohash_0.wav", "me_nohash_0.wav", "yes", "", ".", "yes/notes.txt", "yes/me_nohash_5.wav", "no/me_nohash_0.wav", "/etc/passwd"]
+    refused = [
+        outside,
+        "../yes/me_nohash_0.wav",
+        "yes/../../yes/me_nohash_0.wav",
+        "me_nohash_0.wav",
+        "yes",
+        "",
+        ".",
+        "yes/notes.txt",
+        "yes/me_nohash_5.wav",
+        "no/me_nohash_0.wav",
+        "/etc/passwd",
+    ]
     recorder = Recorder(root=root)
     for path in refused:
         with pytest.raises(KwsError, match="none of the recordings"):
@@ -332,16 +398,23 @@ def test_deletes_only_inside_the_folder(tmp_path):
 
 def test_the_widget_saves_plays_and_deletes(tmp_path, monkeypatch):
     recorder, sent = Recorder(seconds=3, root=tmp_path), []
-    monkeypatch.setattr(recorder, "send", lambda message, buffers: sent.append((message, np.frombuffer(buffers[0], "<f4"))))
+    monkeypatch.setattr(
+        recorder, "send", lambda message, buffers: sent.append((message, np.frombuffer(buffers[0], "<f4")))
+    )
     samples = np.concatenate([np.zeros(16000, "<f4"), SOUND, np.zeros(16000, "<f4")])
     assert ask(recorder, samples.tobytes(), do="take", rate=16000) == "" == ask(recorder, do="trim")
     kept = recorder.samples
     np.testing.assert_array_equal(kept, loudest_second(samples))
-    assert ask(recorder, do="save", label="yes", speaker="ada") == "" and (recorder.label, recorder.speaker) == ("yes", "ada")
+    assert ask(recorder, do="save", label="yes", speaker="ada") == "" and (recorder.label, recorder.speaker) == (
+        "yes",
+        "ada",
+    )
     assert recorder._saved == ["yes/ada_nohash_0.wav"]
     assert ask(recorder, do="load", name="yes/ada_nohash_0.wav") == ""
     assert sent[0][0] == {"do": "play"} and np.abs(sent[0][1] - kept).max() < 1e-4
-    assert ask(recorder, do="delete", name="yes/ada_nohash_0.wav") == "" and recorder._saved == [] == recordings(root=tmp_path)
+    assert ask(recorder, do="delete", name="yes/ada_nohash_0.wav") == "" and recorder._saved == [] == recordings(
+        root=tmp_path
+    )
 
 
 def test_recordings_are_not_in_git():
