@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 NOTEBOOKS = $(shell find nbs -name "*.ipynb" -not -path "*/.*" | sort)
 
-.PHONY: demo test lab firmware bench docs readme export outputs pictures check clean
+.PHONY: demo test quick lab firmware bench docs readme export outputs pictures check clean
 
 demo: $(INSTALLED)
 	$(BIN)/kws-nb demo
@@ -12,6 +12,10 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	bash tests/system_packages.sh
 	$(BIN)/python -m pytest
+
+# While working: the tests that need neither browser, notebooks nor TensorFlow, in less than two minutes.
+quick: $(INSTALLED)
+	$(BIN)/python -m pytest --quick
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab --notebook-dir=nbs $(if $(filter 0,$(shell id -u)),--allow-root)

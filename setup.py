@@ -1,4 +1,5 @@
-"Package metadata comes from settings.ini; a wheel also carries the compiled C core, the firmware's sources and its image."
+"Metadata comes from settings.ini; a wheel also carries the compiled C core, the firmware's sources and its image."
+
 import hashlib
 import shutil
 import sys
@@ -15,7 +16,7 @@ settings = config["DEFAULT"]
 
 
 class BuildWithCore(build_py):
-    "Compiles the C core and the reference model's firmware image into the package, and copies what images are built from."
+    "Compiles the C core and the reference model's image into the package, and copies what images are built from."
 
     def run(self):
         super().run()
@@ -63,7 +64,10 @@ setup(
     python_requires=f">={settings['min_python']}",
     install_requires=requirements("requirements"),
     extras_require={name: requirements(f"{name}_requirements") for name in ("firmware", "convert", "dev")},
-    entry_points={"console_scripts": [settings["console_scripts"]], "nbdev": [f"{settings['lib_name']}={settings['lib_name']}._modidx:d"]},
+    entry_points={
+        "console_scripts": [settings["console_scripts"]],
+        "nbdev": [f"{settings['lib_name']}={settings['lib_name']}._modidx:d"],
+    },
     cmdclass={"build_py": BuildWithCore},
     distclass=PlatformDistribution,
     options={"bdist_wheel": {"py_limited_api": "cp311"}},

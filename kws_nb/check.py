@@ -28,12 +28,16 @@ class Claim:
     @property
     def verdict(self)->str: # one of `VERDICTS`
         "As judged; else `holds` or `slip`: does the report's value stand within the tolerance?"
-        if self.judged not in ('', *VERDICTS): raise KwsError(f'{self.judged!r} is no verdict; expected one of {", ".join(VERDICTS)}')
-        return self.judged or ('holds' if abs(self.report - self.recomputed) <= self.tolerance*abs(self.recomputed) else 'slip')
+        if self.judged not in ('', *VERDICTS):
+            raise KwsError(f'{self.judged!r} is no verdict; expected one of {", ".join(VERDICTS)}')
+        if self.judged: return self.judged
+        return 'holds' if abs(self.report - self.recomputed) <= self.tolerance*abs(self.recomputed) else 'slip'
 
     def _repr_markdown_(self):
-        def shown(value): return f'{value} {self.unit}'.strip() if isinstance(value, str) else f'{value:g} {self.unit}'.strip()
-        return f'**Claim {self.number}** (§{self.section}): {self.says}: {shown(self.report)}. Recomputed: {shown(self.recomputed)}. **{self.verdict}**' + (f': {self.because}' if self.because else '')
+        def shown(value): return f'{value if isinstance(value, str) else f"{value:g}"} {self.unit}'.strip()
+        reason = f': {self.because}' if self.because else ''
+        return (f'**Claim {self.number}** (§{self.section}): {self.says}: {shown(self.report)}. '
+                f'Recomputed: {shown(self.recomputed)}. **{self.verdict}**{reason}')
 
 # %% ../nbs/library/check.ipynb #3021ac35
 def check_answer(answer,   # the reader's; `None`: not tried yet

@@ -65,7 +65,8 @@ def with_noise(clips,     # int16 `[n, samples]`
         raise KwsError(f'Stretch {np.flatnonzero(loud == 0)[0]} of the noise is silent: '
                        f'no factor brings it to {snr_db} dB. Take another stretch')
     if level is None and not own.all():
-        raise KwsError(f'Clip {np.flatnonzero(own == 0)[0]} is all zero: its SNR is undefined. Give a level to count from')
+        raise KwsError(f'Clip {np.flatnonzero(own == 0)[0]} is all zero: its SNR is undefined. '
+                       'Give a level to count from')
     level = own if level is None else np.asarray(level, float)
     return to_samples(clips + noise*(level/loud*10**(-snr_db/20))[:, None])
 
@@ -73,7 +74,7 @@ def room_noise(part:Part,
                n_samples,
                seed=0 # of numpy's generator: a number, or several
               )->np.ndarray: # int16 `[n, n_samples]`
-    "For each clip a silence clip of the same part, forwards and backwards in turn: noise without a seam that no training clip has."
+    "For each clip a silence clip of the same part, forwards and backwards in turn: no seam, and no training noise."
     silence = part.clips[part.labels == 0]
     silence = silence[rms(silence) > 30] # fainter ones would show their rounding
     if not len(silence):

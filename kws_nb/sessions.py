@@ -173,7 +173,8 @@ def count_right(said, heard, # a label or word each
     "How many are right, by each way of counting."
     said, heard = list(said), list(heard)
     if len(said) != len(heard): raise KwsError(f'{len(said)} words were said, and {len(heard)} answers given')
-    return {name: Accuracy(sum(way(s, h, labels) for s, h in zip(said, heard)), len(said)) for name, way in WAYS.items()}
+    def right(way): return sum(way(s, h, labels) for s, h in zip(said, heard))
+    return {name: Accuracy(right(way), len(said)) for name, way in WAYS.items()}
 
 # %% ../nbs/library/sessions.ipynb #05c10025
 def row_of(word, labels=LABELS)->str:
@@ -308,8 +309,8 @@ def plot_trials(stream:Stream, session:Session,
         y = [max(0, int(averages[i, k])) for i in shown]
         figure.add_scatter(x=seconds, y=y, name=label, line_color=colors.get(label), row=2, col=1)
     found = [d for d in session.detections if first <= d.sample < last]
-    figure.add_scatter(x=[d.sample/SAMPLE_RATE for d in found], y=[d.score for d in found], text=[d.label for d in found],
-                       mode='markers+text', textposition='top center', name='detected',
+    x, y, text = ([f(d) for d in found] for f in (lambda d: d.sample/SAMPLE_RATE, lambda d: d.score, lambda d: d.label))
+    figure.add_scatter(x=x, y=y, text=text, mode='markers+text', textposition='top center', name='detected',
                        marker=dict(size=11, symbol='diamond', color='black'), row=2, col=1)
     figure.add_hline(session.about.get('settings', SMOOTHING)['threshold'], line_dash='dot', row=2, col=1)
     axes = dict(xaxis2_title='time (s)', yaxis_title='samples', yaxis2_title='average of 1 s, of 255')

@@ -201,7 +201,8 @@ def spoken_clips(words, # in this order, anything that can be spoken
     rng, said, words = np.random.default_rng(seed), [], list(words)
     voices = synthetic_voices()['testing']
     for word in words: # word, voice, words a minute, pitch
-        said.append((word, voices[int(rng.integers(len(voices)))], int(rng.integers(110, 180)), int(rng.integers(20, 80))))
+        voice = voices[int(rng.integers(len(voices)))]
+        said.append((word, voice, int(rng.integers(110, 180)), int(rng.integers(20, 80))))
     clips = []
     for word, sound in zip(words, speak(said)):
         samples, sound = np.zeros(CLIP_SAMPLES, np.float32), normalize_peak(sound[:CLIP_SAMPLES], .3)

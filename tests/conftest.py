@@ -11,13 +11,19 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 root = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(root / "tools"))
-PACKAGES = {"chromium": "chromium", "node": "nodejs", "arm-none-eabi-gcc": "gcc-arm-none-eabi", "qemu-system-arm": "qemu-system-arm", "xxd": "xxd"}
+PACKAGES = {
+    "chromium": "chromium",
+    "node": "nodejs",
+    "arm-none-eabi-gcc": "gcc-arm-none-eabi",
+    "qemu-system-arm": "qemu-system-arm",
+    "xxd": "xxd",
+}
 NOT_QUICK = ("browser", "notebooks", "tensorflow", "slow")
 left_out = {}
 
 
 class NoTensorFlow:
-    "A finder before all others, which finds no TensorFlow: a test that needs it fails under `--quick` until it is marked."
+    "A finder before all others that finds no TensorFlow: a test that needs it fails under `--quick` until marked."
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] == "tensorflow":
@@ -25,7 +31,9 @@ class NoTensorFlow:
 
 
 def pytest_addoption(parser):
-    parser.addoption("--quick", action="store_true", help="only tests that need neither browser, notebooks nor TensorFlow")
+    parser.addoption(
+        "--quick", action="store_true", help="only tests that need neither browser, notebooks nor TensorFlow"
+    )
 
 
 def pytest_configure(config):
@@ -39,7 +47,7 @@ def is_quick(item):
 
 
 def pytest_collection_modifyitems(config, items):
-    "A test whose command is not installed is deselected and reported, not silently skipped; `--quick` leaves out what is slow."
+    "A test whose command is not installed is deselected and reported; `--quick` leaves out what is slow."
     chosen, dropped = [], []
     for item in items:
         if config.getoption("quick") and not is_quick(item):
@@ -55,7 +63,9 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_terminal_summary(terminalreporter):
     for command, names in left_out.items():
-        terminalreporter.write_line(f"left out for want of {command} (apt-get install {PACKAGES[command]}): {', '.join(names)}")
+        terminalreporter.write_line(
+            f"left out for want of {command} (apt-get install {PACKAGES[command]}): {', '.join(names)}"
+        )
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +85,9 @@ def small(data):
         chosen = np.linspace(0, len(part) - 1, n).astype(int)
         return Part(part.clips[chosen], part.labels[chosen], [part.words[i] for i in chosen])
 
-    return Data("a few clips", some(data.training, 300), some(data.validation, 100), some(data.testing, 100), data.noise)
+    return Data(
+        "a few clips", some(data.training, 300), some(data.validation, 100), some(data.testing, 100), data.noise
+    )
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,19 @@ import torch
 from torch import nn
 
 from kws_nb import convert as module
-from kws_nb.convert import CONVERTED, Converted, atomic_files, model_array, check_calibration, convert, convert_tflite, export_onnx, export_saved_model, read_tflite, run_tflite
+from kws_nb.convert import (
+    CONVERTED,
+    Converted,
+    atomic_files,
+    model_array,
+    check_calibration,
+    convert,
+    convert_tflite,
+    export_onnx,
+    export_saved_model,
+    read_tflite,
+    run_tflite,
+)
 from kws_nb.core import KwsError
 from kws_nb.models import TinyConv
 
@@ -73,15 +85,26 @@ def test_scales_of_the_filters(converted, clips, per_channel, scales):
 def test_array_is_xxd_by_the_known_format():
     text = model_array(bytes(range(14)), "a", 4)
     assert text == (
-        "#include <stdalign.h>\n\nalignas(4) const unsigned char a[] = {\n  0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b,\n"
+        "#include <stdalign.h>\n\nalignas(4) const unsigned char a[] = {\n  "
+        "0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b,\n"
         "  0x0c, 0x0d\n};\nconst unsigned int a_len = 14;\n"
     )
 
 
 @pytest.mark.needs("xxd")
 def test_array_is_xxd_renamed_and_aligned(converted):
-    text = subprocess.run(["xxd", "-i", converted.int8_tflite.name], cwd=converted.int8_tflite.parent, capture_output=True, text=True, check=True).stdout
-    text = text.replace("int8_tflite", "g_model").replace("unsigned char", "alignas(16) const unsigned char").replace("unsigned int", "const unsigned int")
+    text = subprocess.run(
+        ["xxd", "-i", converted.int8_tflite.name],
+        cwd=converted.int8_tflite.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    text = (
+        text.replace("int8_tflite", "g_model")
+        .replace("unsigned char", "alignas(16) const unsigned char")
+        .replace("unsigned int", "const unsigned int")
+    )
     assert model_array(converted.int8_tflite.read_bytes()) == "#include <stdalign.h>\n\n" + text
 
 
@@ -91,7 +114,8 @@ def test_array_compiles_as_c_and_cpp_and_lies_aligned(converted, tmp_path):
 
     content = converted.int8_tflite.read_bytes()
     (tmp_path / "before.h").write_text("static char odd = 1;\n")
-    main = '#include "before.h"\n%s#include <stdio.h>\nint main(void) { unsigned n = (unsigned)((unsigned long long)g_model %% 16) + odd - 1;\n'
+    main = '#include "before.h"\n%s#include <stdio.h>\nint main(void) {\n'
+    main += '  unsigned n = (unsigned)((unsigned long long)g_model %% 16) + odd - 1;\n'
     main += '  for (unsigned i = 0; i < g_model_len; i++) n = n * 31 + g_model[i];\n  printf("%%u", n); return 0; }\n'
     expected = 0
     for byte in content:
@@ -101,15 +125,20 @@ def test_array_compiles_as_c_and_cpp_and_lies_aligned(converted, tmp_path):
         compiler = host_compiler()
         if source.endswith("cpp"):
             compiler = [*compiler[:-1], "c++"] if compiler[-1] == "cc" else compiler
-        subprocess.run([*compiler, standard, "-o", tmp_path / "a.out", tmp_path / source], check=True, capture_output=True)
-        assert int(subprocess.run([tmp_path / "a.out"], capture_output=True, text=True, check=True).stdout) == expected, source
+        subprocess.run(
+            [*compiler, standard, "-o", tmp_path / "a.out", tmp_path / source], check=True, capture_output=True
+        )
+        assert (
+            int(subprocess.run([tmp_path / "a.out"], capture_output=True, text=True, check=True).stdout) == expected
+        ), source
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("network", "says"), [
-    (Network(nn.Sequential(nn.ZeroPad2d((4, 2, 4, 5)), nn.Conv2d(1, 2, (10, 8), 2)), 1000), r"padding is \[\(4, 5\), \(4, 2\)\].*SAME would be \[\(4, 5\), \(3, 3\)\]"),
+    (Network(nn.Sequential(nn.ZeroPad2d((4, 2, 4, 5)), nn.Conv2d(1, 2, (10, 8), 2)), 1000),
+     r"padding is \[\(4, 5\), \(4, 2\)\].*SAME would be \[\(4, 5\), \(3, 3\)\]"),
     (Network(nn.Conv2d(1, 2, 3, 2, padding=1), 2 * 25 * 20), r"padding is .* SAME would be \[\(1, 1\), \(0, 1\)\]"),
     (Network(nn.Sequential(nn.ZeroPad2d(1), nn.ReLU()), 51 * 42), "Pad in front of Relu"),
     (Network(Calls(torch.fft.rfft2), 1), r"features \[n, 49, 40\]|ONNX lacks an operator"),
@@ -118,7 +147,8 @@ def test_array_compiles_as_c_and_cpp_and_lies_aligned(converted, tmp_path):
     (nn.Sequential(nn.Flatten(), nn.Linear(2000, 4)), r"does not take features \[n, 49, 40\]"),
     (nn.Conv1d(49, 4, 3), r"into \[1, 4, 38\]; expected \[1, scores\]"),
     (TinyConv(labels=("_silence_", "_unknown_", "on")), None),
-], ids=["pads", "a convolution's own pads", "a pad in front of no convolution", "complex numbers", "an operator ONNX lacks", "an operator TFLite lacks", "another input", "no scores", "fine"])  # fmt: skip
+], ids=["pads", "a convolution's own pads", "a pad in front of no convolution", "complex numbers",
+        "an operator ONNX lacks", "an operator TFLite lacks", "another input", "no scores", "fine"])  # fmt: skip
 def test_networks(network, says, clips, tmp_path):
     if says is None:
         assert read_tflite(convert(network, clips, tmp_path / "out").int8_tflite).labels == network.labels
@@ -130,7 +160,15 @@ def test_networks(network, says, clips, tmp_path):
 
 def test_same_padding_of_any_size_is_folded(clips, tmp_path):
     "A second padded convolution has another input size; its SAME is another one."
-    body = nn.Sequential(nn.ZeroPad2d((3, 3, 4, 5)), nn.Conv2d(1, 2, (10, 8), 2), nn.ReLU(), nn.Conv2d(2, 3, 3, padding=1), nn.ReLU(), nn.ZeroPad2d((0, 1, 1, 1)), nn.Conv2d(3, 2, 3, 2))
+    body = nn.Sequential(
+        nn.ZeroPad2d((3, 3, 4, 5)),
+        nn.Conv2d(1, 2, (10, 8), 2),
+        nn.ReLU(),
+        nn.Conv2d(2, 3, 3, padding=1),
+        nn.ReLU(),
+        nn.ZeroPad2d((0, 1, 1, 1)),
+        nn.Conv2d(3, 2, 3, 2),
+    )
     network = Network(body, 2 * 13 * 10).eval()
     result = convert(network, clips, tmp_path)
     assert [op.name for op in read_tflite(result.int8_tflite).operators].count("CONV_2D") == 3
@@ -148,8 +186,10 @@ def test_weights_that_are_no_numbers(clips, tmp_path):
 
 
 @pytest.mark.parametrize(("calibration", "says"), [
-    (np.zeros((5, 40, 49)), r"got \[5, 40, 49\]"), (np.zeros((49, 40)), r"got \[49, 40\]"), (np.zeros((0, 49, 40)), "no calibration clip"), ([], r"got \[0\]"),
-    (np.full((3, 49, 40), np.nan), "clip 0 holds NaN"), (np.where(np.arange(3)[:, None, None] == 2, np.inf, np.zeros((3, 49, 40))), "clip 2 holds NaN or infinity"),
+    (np.zeros((5, 40, 49)), r"got \[5, 40, 49\]"), (np.zeros((49, 40)), r"got \[49, 40\]"),
+    (np.zeros((0, 49, 40)), "no calibration clip"), ([], r"got \[0\]"),
+    (np.full((3, 49, 40), np.nan), "clip 0 holds NaN"),
+    (np.where(np.arange(3)[:, None, None] == 2, np.inf, np.zeros((3, 49, 40))), "clip 2 holds NaN or infinity"),
     ([[1, 2], [3]], "one array"), (None, "got|one array"), ("yes", "one array"),
 ], ids=["turned", "one clip", "none", "empty list", "NaN", "infinity", "ragged", "nothing", "text"])  # fmt: skip
 def test_calibration(calibration, says, tmp_path):
@@ -194,7 +234,11 @@ STEPS = [("export_onnx", 1), ("export_saved_model", 1), ("convert_tflite", 1), (
 
 
 @pytest.mark.parametrize(("step", "call"), STEPS, ids=[f"{s} {n}" for s, n in STEPS])
-@pytest.mark.parametrize("failure", [RuntimeError("it failed"), KeyboardInterrupt(), OSError(28, "No space left on device")], ids=["failed", "interrupted", "disk full"])
+@pytest.mark.parametrize(
+    "failure",
+    [RuntimeError("it failed"), KeyboardInterrupt(), OSError(28, "No space left on device")],
+    ids=["failed", "interrupted", "disk full"],
+)
 def test_failure_at_each_step(step, call, failure, earlier, clips, monkeypatch, tmp_path):
     "The same files, byte for byte, and no others; in a new folder none, and no folder."
     calls, real = [], getattr(module, step)
@@ -244,7 +288,9 @@ def test_a_new_set_replaces_all_of_the_old(earlier):
 
 
 def test_paths_of_the_result(converted):
-    assert isinstance(converted, Converted) and all(p.exists() for p in (converted.onnx, converted.saved_model, converted.float_tflite, converted.int8_tflite))
+    assert isinstance(converted, Converted) and all(
+        p.exists() for p in (converted.onnx, converted.saved_model, converted.float_tflite, converted.int8_tflite)
+    )
     assert sorted(p.name for p in converted.onnx.parent.iterdir()) == sorted(CONVERTED)
 
 
@@ -264,20 +310,30 @@ def test_conversion_without_tensorflow_addons(clips, tmp_path):
 
     code = (
         "import importlib.util, sys\nreal = importlib.util.find_spec\nsys.path_importer_cache\n"
-        "class Hide:\n    def find_spec(self, name, path=None, target=None):\n        if name.split('.')[0] == 'tensorflow_addons': raise ModuleNotFoundError(name)\n"
-        "sys.meta_path.insert(0, Hide())\nimportlib.util.find_spec = lambda name, *a: None if name == 'tensorflow_addons' else real(name, *a)\n"
-        "import numpy as np, torch\nfrom kws_nb.convert import convert\nfrom kws_nb.models import TinyConv\ntorch.manual_seed(0)\n"
-        "convert(TinyConv(4), np.load(sys.argv[1]), sys.argv[2])\nprint(type(sys.modules['tensorflow_addons']).__name__)\n"
+        "class Hide:\n    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] == 'tensorflow_addons': raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Hide())\n"
+        "importlib.util.find_spec = lambda name, *a: None if name == 'tensorflow_addons' else real(name, *a)\n"
+        "import numpy as np, torch\nfrom kws_nb.convert import convert\n"
+        "from kws_nb.models import TinyConv\ntorch.manual_seed(0)\n"
+        "convert(TinyConv(4), np.load(sys.argv[1]), sys.argv[2])\n"
+        "print(type(sys.modules['tensorflow_addons']).__name__)\n"
     )
     np.save(tmp_path / "clips.npy", clips)
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "clips.npy", tmp_path / "stub"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "clips.npy", tmp_path / "stub"], capture_output=True, text=True
+    )
     assert done.stdout.strip() == "Absent", done.stderr[-2000:]
     torch.manual_seed(0)
-    assert (tmp_path / "stub/int8.tflite").read_bytes() == convert(TinyConv(4), clips, tmp_path / "real").int8_tflite.read_bytes()
+    assert (tmp_path / "stub/int8.tflite").read_bytes() == convert(
+        TinyConv(4), clips, tmp_path / "real"
+    ).int8_tflite.read_bytes()
 
 
 def test_resolver_lines_are_the_operators(converted):
     from kws_nb.arduino import TFLM_OPERATORS, tflm_sources
 
     header = tflm_sources(converted.int8_tflite)["tflm_model.h"]
-    assert set(re.findall(r"resolver\.Add(\w+)\(\)", header)) == {TFLM_OPERATORS[op.name] for op in read_tflite(converted.int8_tflite).operators}
+    assert set(re.findall(r"resolver\.Add(\w+)\(\)", header)) == {
+        TFLM_OPERATORS[op.name] for op in read_tflite(converted.int8_tflite).operators
+    }

@@ -15,5 +15,7 @@ pytestmark = pytest.mark.notebooks
 @pytest.mark.parametrize("path", notebooks, ids=dotted)
 def test_notebook_runs(path):
     command = [Path(sys.executable).parent / "nbdev_test", "--path", path, "--n_workers", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"})
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=root, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    )
     assert done.returncode == 0 and "Success" in done.stdout + done.stderr, (done.stdout + done.stderr)[-3000:]

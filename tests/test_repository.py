@@ -31,7 +31,8 @@ def cells(path, kind="code"):
 
 
 def test_top_level():
-    for name in "nbs kws_nb settings.ini setup.py firmware data README.md _quarto.yml Makefile constraints.txt CHANGELOG.md CONTRIBUTING.md LICENSE .ci/run".split():
+    folders, settings = "nbs kws_nb firmware data .ci/run", "settings.ini setup.py _quarto.yml Makefile constraints.txt"
+    for name in f"{folders} {settings} README.md CHANGELOG.md CONTRIBUTING.md LICENSE".split():
         assert (root / name).exists(), name
     assert (root / "nbs/_quarto.yml").resolve() == root / "_quarto.yml"
     listed = re.findall(r"[\w/]+\.ipynb", (root / "_quarto.yml").read_text())
@@ -65,7 +66,9 @@ def test_notebook_is_clean(path):
         source = "".join(cell["source"])
         assert cell["execution_count"] is None and len(source.splitlines()) <= 50
         assert not any(o["output_type"] == "error" for o in cell["outputs"])
-        assert not any("application/vnd.jupyter.widget-view+json" in o.get("data", {}) for o in cell["outputs"]), "a live widget or a progress bar was stored: run make outputs"
+        assert not any("application/vnd.jupyter.widget-view+json" in o.get("data", {}) for o in cell["outputs"]), (
+            "a live widget or a progress bar was stored: run make outputs"
+        )
         assert not any(o.get("name") == "stderr" for o in cell["outputs"]), f"stderr was stored: {source[:60]}"
     shown = [c for c in cells(path) if not re.match(r"#\|\s*(export|hide|default_exp|hw|slow)", "".join(c["source"]))]
     assert any(c["outputs"] for c in shown), "no stored outputs"
@@ -80,7 +83,9 @@ def executed_for_the_site(cell):
     if "nbdev_export()" in source or not exported and not any(isinstance(node, imports) for node in ast.walk(tree)):
         return [], []
     plain = [node for node in tree.body if isinstance(node, imports)]
-    quiet = [node for node in tree.body if isinstance(node, ast.With) and all(isinstance(n, imports) for n in node.body)]
+    quiet = [
+        node for node in tree.body if isinstance(node, ast.With) and all(isinstance(n, imports) for n in node.body)
+    ]
     return plain + quiet, [node for node in tree.body if node not in plain + quiet]
 
 
@@ -102,7 +107,15 @@ def test_readme_is_the_index_notebook():
 def test_readme_says_how_to_start():
     "The commands that a new user needs, and every command of kws-nb that works on a user's own files."
     readme = (root / "README.md").read_text()
-    for command in ("git clone", "make demo", "make test", "make lab", "make bench", "KWS_NB_DATA", *(f"kws-nb {c}" for c in "download classify size verify profile serve arduino".split())):
+    for command in (
+        "git clone",
+        "make demo",
+        "make test",
+        "make lab",
+        "make bench",
+        "KWS_NB_DATA",
+        *(f"kws-nb {c}" for c in "download classify size verify profile serve arduino".split()),
+    ):
         assert command in readme, f"README.md does not mention {command}"
 
 
@@ -125,7 +138,7 @@ installed_packages = cache(packages_distributions)
 
 @pytest.mark.parametrize("path", modules, ids=dotted)
 def test_what_is_imported_is_required(path):
-    "Each package that a module imports, at its head or inside a function, stands in settings.ini, not only in what it brings along."
+    "Each package that a module imports, at its head or inside a function, stands in settings.ini itself."
     nodes = list(ast.walk(ast.parse(path.read_text())))
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
@@ -136,7 +149,7 @@ def test_what_is_imported_is_required(path):
         assert distributions & required(), f"{name} is imported, and settings.ini requires none of {distributions}"
 
 
-# What only these modules may load when they are imported, since they are about it: networks and their training, widgets.
+# What only these modules may load when they are imported, since they are about it: networks and training, widgets.
 ABOUT = {
     "torch": {"models", "train", "quantize", "prune", "studies.representations", "studies.field", "studies.converters"},
     "ipywidgets": {"widgets.explorer", "widgets.recorder", "widgets.size_explorer", "studies.trials"},
@@ -189,8 +202,29 @@ def test_the_way_of_the_data_has_no_circle_and_no_import_upward():
     list(TopologicalSorter(imports).static_order())  # raises CycleError, which names the circle
 
 
+@pytest.mark.slow
+def test_quick_needs_neither_browser_notebooks_nor_tensorflow():
+    "What `make quick` selects: no test of these, no import of TensorFlow, and most of the others."
+
+    def selected(*options):
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *options]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-2000:]
+        return [line for line in done.stdout.splitlines() if line.startswith("tests/") and "::" in line]
+
+    quick, whole = selected("--quick"), selected()
+    assert set(quick) < set(whole) and len(quick) > len(whole) / 2
+    left_out = {"test_notebooks", "test_site", "test_browser", "test_browser_recorder", "test_convert"}
+    assert not [name for name in quick if name.split("/")[1].split(".py")[0] in left_out]
+    finder = "import sys, conftest; sys.meta_path.insert(0, conftest.NoTensorFlow()); import tensorflow"
+    done = run(finder, os.environ | {"PYTHONPATH": f"{root}:{root / 'tests'}"}, root)
+    assert "--quick runs without TensorFlow" in done.stderr
+
+
 def test_ruff():
-    done = subprocess.run([Path(sys.executable).parent / "ruff", "check", "."], cwd=root, capture_output=True, text=True)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "ruff", "check", "."], cwd=root, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout[-3000:]
 
 
@@ -204,16 +238,23 @@ def wheel(tmp_path_factory):
         archive.extractall(folder / "site")
     home = folder / "home"
     home.mkdir()
-    environment = {"PATH": "/nowhere", "XDG_CACHE_HOME": str(home / "cache"), "HOME": str(home), "PYTHONPATH": str(folder / "site")}
+    environment = {
+        "PATH": "/nowhere",
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "HOME": str(home),
+        "PYTHONPATH": str(folder / "site"),
+    }
     return folder / "site", environment
 
 
 def run(code, environment, folder, *args):
-    return subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, cwd=folder, env=environment)
+    return subprocess.run(
+        [sys.executable, "-c", code, *args], capture_output=True, text=True, cwd=folder, env=environment
+    )
 
 
 def test_wheel_classifies_without_the_repository(wheel, tmp_path):
-    "The wheel carries the compiled core, the reference model and its image: classifying needs neither compiler nor ziglang."
+    "The wheel carries compiled core, reference model and image: classifying needs neither compiler nor ziglang."
     site, environment = wheel
     code = (
         "import sys; sys.modules['ziglang'] = None\n"
@@ -251,7 +292,9 @@ def test_examples_of_the_readme_run_as_printed(place, wheel, tmp_path):
         "    print('---')\n"
     )
     environment = os.environ | {"PYTHONPATH": str(root)} if place == "clone" else wheel[1]
-    done = run(code, environment, root if place == "clone" else tmp_path, json.dumps([source for source, _ in examples]))
+    done = run(
+        code, environment, root if place == "clone" else tmp_path, json.dumps([source for source, _ in examples])
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert [part.strip() for part in done.stdout.split("---\n")[:-1]] == [printed for _, printed in examples]
 
@@ -263,6 +306,12 @@ def test_images_are_built_reproducibly(tmp_path):
     for name in ("kws_nb", "firmware", "data/models", "settings.ini"):
         (shutil.copy if name == "settings.ini" else shutil.copytree)(root / name, tmp_path / name)
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "ZIG_GLOBAL_CACHE_DIR": str(tmp_path / "zig")}
-    done = subprocess.run([sys.executable, "-c", "from kws_nb.board import *; print(build_firmware())"], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", "from kws_nb.board import *; print(build_firmware())"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+    )
     assert done.stdout.startswith(str(tmp_path)), done.stderr
     assert Path(done.stdout.strip()).read_bytes() == build_firmware().read_bytes()

@@ -33,9 +33,7 @@ from kws_nb.studies.representations import (
     mel_bank,
     mel_features,
     mfcc_features,
-    noisy,
     power_spectra,
-    quieter,
     tiny_conv,
 )
 from kws_nb.size import count_operations
@@ -121,10 +119,8 @@ def test_bad_arguments(small):
     for n in (0, 41):
         with pytest.raises(KwsError, match="1 to 40"):
             mfcc_features(clips, n)
-    with pytest.raises(KwsError, match="clip"):
-        quieter(clips, 3)
     with pytest.raises(KwsError, match="silence"):
-        noisy(Part(clips, np.array([2]), ["yes"]), 10)
+        conditions(Part(clips, np.array([2]), ["yes"]))
     for names in ([], ["log-mel"], [REFERENCE, "wavelets"]):
         with pytest.raises(KwsError, match=REFERENCE):
             compare_representations(small, [0], 1, names)

@@ -101,15 +101,28 @@ def test_links_lead_somewhere(site, elements):
 
 def test_links_to_the_site_itself_are_relative(elements):
     "A copy of the site on a disk or under another address leads to its own pages."
-    absolute = [f"{page}: {link}" for page, found in elements.items() for link in found.links if "kws-nb.github.io" in (link or "")]
+    absolute = [
+        f"{page}: {link}"
+        for page, found in elements.items()
+        for link in found.links
+        if "kws-nb.github.io" in (link or "")
+    ]
     assert not absolute, "\n".join(absolute)
 
 
 def test_nothing_is_loaded_from_elsewhere(site, elements):
     "No font, script, style sheet or picture of another server."
-    outside = [f"{page}: {load}" for page, found in elements.items() for load in found.loads if re.match(r"(https?:)?//", load or "")]
+    outside = [
+        f"{page}: {load}"
+        for page, found in elements.items()
+        for load in found.loads
+        if re.match(r"(https?:)?//", load or "")
+    ]
     for path in [*site.rglob("*.css"), *site.rglob("*.js")]:
-        outside += [f"{path.name}: {at}" for at in re.findall(r"(?:@import\s|url\()[\"'(url]*(?:https?:)?//[^\"')]+", path.read_text())]
+        outside += [
+            f"{path.name}: {at}"
+            for at in re.findall(r"(?:@import\s|url\()[\"'(url]*(?:https?:)?//[^\"')]+", path.read_text())
+        ]
     assert not outside, "\n".join(outside)
 
 
@@ -122,7 +135,9 @@ def test_code_holds_no_markdown_links(elements):
 def test_mended_links():
     "Relative, by the page's name, never nested, and in code only the name."
     address = "https://kws-nb.github.io/kws_nb/"
-    assert mend_links(f"[`Board`]({address}library/board.html#board)", "../") == "[`Board`](../library/board.html#board)"
+    assert (
+        mend_links(f"[`Board`]({address}library/board.html#board)", "../") == "[`Board`](../library/board.html#board)"
+    )
     assert mend_links("[here](../03_model_size.ipynb#ram)", "") == "[here](../model_size.ipynb#ram)"
     assert mend_links(f"[[`f`]({address}library/a.html#f)](library/a.ipynb)", "") == "[`f`](library/a.ipynb)"
     signature = "```python\ndef f(\n    x, # of %s\n)\n```\n*See %s.*"
@@ -132,7 +147,10 @@ def test_mended_links():
 
 def test_figures_say_what_they_show():
     "Title, axes and curves; where there is no title, the section's."
-    figure = {"layout": {"title": {"text": "A &lt; <b>B</b>"}, "xaxis": {"title": {"text": "ms"}}}, "data": [{"name": "ours"}]}
+    figure = {
+        "layout": {"title": {"text": "A &lt; <b>B</b>"}, "xaxis": {"title": {"text": "ms"}}},
+        "data": [{"name": "ours"}],
+    }
     assert figure_text(figure, "Speed") == "A < B. axes: ms. shown: ours"
     assert figure_text({"layout": {}, "data": [{"type": "treemap"}]}, "Flash") == "Flash. kind: treemap"
 
@@ -154,13 +172,16 @@ def address(site):
 LOOK = """() => {
   const faults = [], root = document.documentElement;
   if (root.scrollWidth > root.clientWidth) {
-    const wide = [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > root.clientWidth + 1);
-    const inner = wide.filter(e => ![...e.children].some(c => wide.includes(c)) && !e.closest('pre, table, .sourceCode'));
+    const beyond = e => e.getBoundingClientRect().right > root.clientWidth + 1;
+    const wide = [...document.querySelectorAll('main *')].filter(beyond);
+    const innermost = e => ![...e.children].some(c => wide.includes(c));
+    const inner = wide.filter(e => innermost(e) && !e.closest('pre, table, .sourceCode'));
     faults.push(`${root.scrollWidth} px wide: ` + inner.slice(0, 3).map(e => e.outerHTML.slice(0, 120)).join(' | '));
   }
   for (const image of document.images) {
-    if (!image.naturalWidth || !image.getBoundingClientRect().width) faults.push('an image shows nothing: ' + image.alt);
-    if (image.closest('main') && !(image.alt || '').trim()) faults.push('an image says nothing: ' + image.src.slice(0, 40));
+    const alt = (image.alt || '').trim();
+    if (!image.naturalWidth || !image.getBoundingClientRect().width) faults.push('an image shows nothing: ' + alt);
+    if (image.closest('main') && !alt) faults.push('an image says nothing: ' + image.src.slice(0, 40));
   }
   for (const plot of document.querySelectorAll('.plotly-graph-div'))
     if (!plot.querySelector('svg')) faults.push('an empty plotly figure');

@@ -16,13 +16,13 @@ from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
 WEB_FONT = r"""@import\s*(url\(["']?https?:[^)]*\)|"https?:[^"]*"|'https?:[^']*')[^;]*;"""
-WIDGETS = {
-    "Recorder": "The recorder, as a picture: record, play and save buttons above the waveform of a word",
-    "TrialRecorder": "The recorder of the trials, as a picture: record, play and save buttons above the waveform of a word",
-    "SpectrogramExplorer": "The spectrogram explorer, as a picture: sliders beside waveform, spectrogram, mel spectrogram, MFCC and the "
-    "device's features of a word",
-    "SizeExplorer": "The size explorer, as a picture: sliders for the network's shape beside its parameters, operations, flash and RAM",
-}  # what a widget's picture shows, by the first word of its text
+WIDGETS = {  # what a widget's picture shows, by the first word of its text
+    "Recorder": "The recorder: buttons to record, play and save, above the waveform of a word",
+    "TrialRecorder": "The recorder of the trials: buttons to record, play and save, above the waveform of a word",
+    "SpectrogramExplorer": "The spectrogram explorer: sliders beside a word's waveform, spectrogram, mel spectrogram, "
+    "MFCC and the device's features",
+    "SizeExplorer": "The size explorer: sliders for a network's shape beside its parameters, operations, flash and RAM",
+}
 
 
 def readme_text():
@@ -52,10 +52,12 @@ def site_address():
 
 
 def mend_links(text, up):
-    "Links of a page's Markdown: to the site itself relative, no link inside a link, and none inside code, where it is no link."
+    "Links of a page's Markdown: to the site itself relative, no link inside a link, and none inside code."
     text = page_name(text.replace(site_address(), up).replace("](../kws_nb/widgets/", f"]({up}static/"))
     text = re.sub(r"\[\[(`[^`]+`)\]\([^)]+\)\](?=\()", r"[\1]", text)
-    return re.sub(r"^```.*?^```", lambda code: re.sub(r"\[(`[^`]+`)\]\([^)]+\)", r"\1", code[0]), text, flags=re.M | re.S)
+    return re.sub(
+        r"^```.*?^```", lambda code: re.sub(r"\[(`[^`]+`)\]\([^)]+\)", r"\1", code[0]), text, flags=re.M | re.S
+    )
 
 
 def words(text):
@@ -64,7 +66,7 @@ def words(text):
 
 
 def figure_text(figure, heading):
-    "What a plotly figure shows, in words: its title (else the section's), what its panels and axes are called, the names of its curves."
+    "What a plotly figure shows, in words: its title (else the section's), its panels, axes and curves by name."
     layout = figure["layout"]
     title = words(layout.get("title", {}).get("text")) or heading
     axes = [words(layout[key].get("title", {}).get("text")) for key in sorted(layout) if re.match("[xy]axis", key)]
@@ -77,7 +79,7 @@ def figure_text(figure, heading):
 
 
 def describe_pictures(cell, heading):
-    "Give a cell's pictures an alternative text, unless it names one; the picture alone is shown, so that a page loads no script."
+    "Give a cell's pictures an alternative text, unless it names one; of plotly, only the picture stays, no script."
     texts = []
     for output in cell.get("outputs", []):
         data = output.get("data", {})
@@ -120,7 +122,9 @@ def stage(folder):
         (folder / page_name(str(page))).write_text(json.dumps(notebook))
     (folder / "_quarto.yml").write_text(page_name((root / "_quarto.yml").read_text()))
     shutil.copy(root / "nbs/site.css", folder)
-    shutil.copytree(root / "kws_nb/widgets", folder / "static", ignore=lambda _, names: [n for n in names if not n.endswith(".png")])
+    shutil.copytree(
+        root / "kws_nb/widgets", folder / "static", ignore=lambda _, names: [n for n in names if not n.endswith(".png")]
+    )
 
 
 def build_site():

@@ -19,9 +19,20 @@ def jupyterlab(folder, *options):
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     home = folder / ".jupyter"
-    command = [Path(sys.executable).parent / "jupyter-lab", "--no-browser", "--allow-root", "--expose-app-in-browser", f"--port={port}", "--IdentityProvider.token=", f"--notebook-dir={folder}", *options]
-    environment = os.environ | {"JUPYTER_CONFIG_DIR": str(home / "config"), "JUPYTER_RUNTIME_DIR": str(home / "run"), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
-                                "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces")}  # fmt: skip
+    command = [
+        Path(sys.executable).parent / "jupyter-lab",
+        "--no-browser",
+        "--allow-root",
+        "--expose-app-in-browser",
+        f"--port={port}",
+        "--IdentityProvider.token=",
+        f"--notebook-dir={folder}",
+        *options,
+    ]
+    places = {"CONFIG_DIR": "config", "RUNTIME_DIR": "run"}
+    lab_places = {"SETTINGS_DIR": "settings", "WORKSPACES_DIR": "workspaces"}
+    environment = os.environ | {f"JUPYTER_{name}": str(home / folder) for name, folder in places.items()}
+    environment |= {f"JUPYTERLAB_{name}": str(home / folder) for name, folder in lab_places.items()}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             url = f"http://127.0.0.1:{port}/lab"
@@ -38,7 +49,11 @@ def jupyterlab(folder, *options):
 
 def fake_microphone(path):
     "Options with which Chromium hears a WAV file, over and over, and is allowed to."
-    return "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", f"--use-file-for-fake-audio-capture={path}"
+    return (
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={path}",
+    )
 
 
 @contextmanager
@@ -47,7 +62,11 @@ def chromium(*options, permissions=(), environment=None, **context):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu", *options], env=os.environ | (environment or {}))
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=["--no-sandbox", "--disable-gpu", *options],
+            env=os.environ | (environment or {}),
+        )
         try:
             yield browser.new_context(permissions=list(permissions), **context).new_page()
         finally:
@@ -78,4 +97,7 @@ def run_notebook(page, url, name):
 
 def cells_of(page):
     "What JupyterLab knows of the code cells: (execution count, outputs) of each, also of those it has not drawn."
-    return page.evaluate("[...jupyterapp.shell.currentWidget.content.model.cells].filter(c => c.type == 'code').map(c => [c.executionCount, c.outputs.toJSON()])")
+    return page.evaluate(
+        "[...jupyterapp.shell.currentWidget.content.model.cells].filter(c => c.type == 'code')"
+        ".map(c => [c.executionCount, c.outputs.toJSON()])"
+    )

@@ -23,7 +23,9 @@ def shrink_notebook(path: Path):
     for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
-                output["data"]["image/png"] = base64.b64encode(shrink(base64.b64decode(output["data"]["image/png"]))).decode()
+                output["data"]["image/png"] = base64.b64encode(
+                    shrink(base64.b64decode(output["data"]["image/png"]))
+                ).decode()
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     os.replace(temporary, path)

@@ -6,7 +6,7 @@
 __all__ = ['WINDOW', 'ROUNDING_POWER', 'REFERENCE', 'REPRESENTATIONS', 'CONTEST', 'LEVELS_DB', 'SNRS_DB', 'power_spectra',
            'log_power', 'linear_bank', 'mel_bank', 'dct_matrix', 'bin_features', 'linear_features', 'mel_features',
            'centered_mel_features', 'mfcc_features', 'mfcc13_features', 'Standardized', 'tiny_conv', 'Representation',
-           'Stage', 'feature_flops', 'quieter', 'noisy', 'conditions', 'compare_representations', 'comparison_table']
+           'Stage', 'feature_flops', 'conditions', 'compare_representations', 'comparison_table']
 
 # %% ../../nbs/studies/representations.ipynb #20f9437f
 import json, math
@@ -15,6 +15,7 @@ import torch
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from ..core import *
+from ..conditions import rms, room_noise, with_gain, with_noise
 from ..data import *
 from ..features import *
 from ..models import TinyConv
@@ -197,28 +198,13 @@ def feature_flops(name # of `REPRESENTATIONS`
 # %% ../../nbs/studies/representations.ipynb #4f502cd0
 LEVELS_DB, SNRS_DB = (0, -10, -20, -30), (20, 10, 5, 0)
 
-def quieter(clips, # int16 `[n, samples]`
-            db     # at most 0
-           )->np.ndarray: # int16
-    "The clips at another level, rounded to 16 bits again."
-    if db > 0: raise KwsError(f'db is {db}; more than 0 would clip')
-    return np.rint(clips*10**(db/20)).astype(np.int16)
-
-def noisy(part:Part, # silence among it
-          snr_db,    # over the whole second
-          seed=0
-         )->np.ndarray: # int16 `[n, 16000]`
-    "The clips with background noise: with a silence clip of the same part, amplified."
-    def rms(clips): return np.sqrt(np.square(clips, dtype=np.float64).mean(1, keepdims=True))
-    silence = part.clips[part.labels == 0]
-    silence = silence[rms(silence)[:, 0] > 30] # fainter ones would show their rounding
-    if not len(silence): raise KwsError('This part has no silence clips, which is where the noise is taken from')
-    noise = silence[np.random.default_rng(seed).integers(len(silence), size=len(part))]
-    return np.clip(np.rint(part.clips + noise*(rms(part.clips)/rms(noise)*10**(-snr_db/20))), -32768, 32767).astype(np.int16)
-
-def conditions(part:Part, seed=0)->dict: # name -> int16 `[n, 16000]`
+def conditions(part:Part, # silence among it, which the noise is taken from
+               seed=0
+              )->dict: # name -> int16 `[n, 16000]`
     "The test clips as they are, quieter, and with noise."
-    return {f'level {db}': quieter(part.clips, db) for db in LEVELS_DB} | {f'SNR {db}': noisy(part, db, seed) for db in SNRS_DB}
+    noise = room_noise(part, CLIP_SAMPLES, seed)
+    levels = {f'level {db}': with_gain(part.clips, db)[0] for db in LEVELS_DB}
+    return levels | {f'SNR {db}': with_noise(part.clips, noise, db, rms(part.clips)) for db in SNRS_DB}
 
 # %% ../../nbs/studies/representations.ipynb #a061bf2d
 def _run(data, representation, settings, features, shown): # what one trained network gets right

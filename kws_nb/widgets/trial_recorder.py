@@ -32,7 +32,8 @@ class _Missing(w.VBox): # counts what is recorded
 
     def __repr__(self):
         missing = self.missing()
-        return 'TrialRecorder: ' + ', '.join(f'{self.n - missing.get(word, 0)} of {self.n} {word}' for word in self.words)
+        counts = [f'{self.n - missing.get(word, 0)} of {self.n} {word}' for word in self.words]
+        return 'TrialRecorder: ' + ', '.join(counts)
 
     def _repr_mimebundle_(self, **kwargs): # a stored notebook has no kernel: there the widget is the recorder's picture
         if not os.environ.get('KWS_NB_STATIC'): return super()._repr_mimebundle_(**kwargs)
