@@ -253,6 +253,25 @@ def run(code, environment, folder, *args):
     )
 
 
+def test_wheel_carries_what_the_widgets_show(wheel):
+    "Scripts, styles and pictures beside the modules, and each widget reads its own where only the wheel is."
+    site, environment = wheel
+    here = root / "kws_nb/widgets"
+    names = sorted(path.name for path in here.iterdir() if path.suffix in (".mjs", ".css", ".png"))
+    assert "explorer.mjs" in names and "recorder.css" in names and "size_explorer.png" in names
+    for name in names:
+        assert (site / "kws_nb/widgets" / name).read_bytes() == (here / name).read_bytes(), name
+    code = """
+from kws_nb.widgets.explorer import SpectrogramExplorer
+from kws_nb.widgets.recorder import Recorder
+from kws_nb.widgets.size_explorer import SizeExplorer
+for widget in (SpectrogramExplorer(), Recorder(root='.'), SizeExplorer()):
+    assert 'image/png' in widget._repr_mimebundle_(), widget
+"""
+    done = run(code, environment | {"KWS_NB_STATIC": "1"}, site)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_wheel_classifies_without_the_repository(wheel, tmp_path):
     "The wheel carries compiled core, reference model and image: classifying needs neither compiler nor ziglang."
     site, environment = wheel

@@ -53,7 +53,8 @@ def explore(samples,                     # float or int16, `[n]`, 16 kHz
     "The numbers of all five pictures."
     s = settings
     if len(check_clip(samples)) > LONGEST_DRAWN*SAMPLE_RATE:
-        raise KwsError(f'The clip lasts {len(samples)/SAMPLE_RATE:.1f} s; the explorer draws up to {LONGEST_DRAWN} s. Cut it: samples[:{LONGEST_DRAWN*SAMPLE_RATE}]')
+        raise KwsError(f'The clip lasts {len(samples)/SAMPLE_RATE:.1f} s; the explorer draws up to {LONGEST_DRAWN} s. '
+                       f'Cut it: samples[:{LONGEST_DRAWN*SAMPLE_RATE}]')
     frames = dict(n_fft=s.n_fft, win_length=s.win_length, hop_length=s.hop_length, backend=s.backend)
     mels = dict(n_mels=s.n_mels, f_min=s.f_min, f_max=s.f_max)
     integers = to_int16(samples)
@@ -69,7 +70,8 @@ def summary(explored, settings)->str:
     bins, frames = explored['stft'].shape
     peak = np.abs(explored['waveform']).max()
     level = f'peak {20*np.log10(peak):.1f} dBFS'.replace('-', '−') if peak else 'silence'
-    return f'{frames} frames = 1 + ⌊({n:,} − {s.n_fft})/{s.hop_length}⌋ · {bins} bins, {SAMPLE_RATE/s.n_fft:g} Hz apart · {level}'
+    frames = f'{frames} frames = 1 + ⌊({n:,} − {s.n_fft})/{s.hop_length}⌋'
+    return f'{frames} · {bins} bins, {SAMPLE_RATE/s.n_fft:g} Hz apart · {level}'
 
 # %% ../../nbs/widgets/explorer.ipynb #c4061979
 def panel_traces(explored, settings)->list: # one dict a panel, top to bottom
@@ -91,41 +93,53 @@ def panel_axes(explored, settings)->dict: # of `update_layout`
     rows, labels = hz_ticks(s.n_mels, s.f_min, s.f_max)
     top = next(level for level in (.03, .1, .3, 1.) if np.abs(explored['waveform']).max() <= level)
     return dict(xaxis_range=[0, len(explored['waveform'])/SAMPLE_RATE], yaxis_range=[-top, top],
-                yaxis3_range=[-.5, s.n_mels - .5], yaxis3_tickvals=rows, yaxis3_ticktext=labels, coloraxis_cmin=-s.top_db)
+                yaxis3_range=[-.5, s.n_mels - .5], yaxis3_tickvals=rows, yaxis3_ticktext=labels,
+                coloraxis_cmin=-s.top_db)
 
 # %% ../../nbs/widgets/explorer.ipynb #47df9162
 def panel_layout(fig):
     "What no setting changes: titles, units, colours; the device's from 0 to 26."
-    def bar(first, last, title, **kwargs):
+    def colours(first, last, title, scale, ticks=None, **kwargs): # with a bar beside the panels `first` to `last`
         low, high = fig.layout[f'yaxis{last}'].domain[0], fig.layout[f'yaxis{first}'].domain[1]
-        return dict(title=dict(text=title, side='right'), y=(low + high)/2, len=high - low, thickness=12, **kwargs)
-    fig.update_layout(height=560, showlegend=False, plot_bgcolor='white', margin=dict(l=64, r=20, t=22, b=36), font_size=11, uirevision='zoom',
-                      coloraxis=dict(colorscale='Viridis', cmax=0, colorbar=bar(2, 3, 'dB below the loudest')),
-                      coloraxis2=dict(colorscale='RdBu_r', cmin=-100, cmax=100, colorbar=bar(4, 4, 'coefficient', tickvals=[-100, 0, 100])),
-                      coloraxis3=dict(colorscale='Viridis', cmin=0, cmax=26, colorbar=bar(5, 5, 'feature', tickvals=[0, 13, 26])))
+        place = dict(y=(low + high)/2, len=high - low, thickness=12, tickvals=ticks)
+        return dict(colorscale=scale, colorbar=dict(title=dict(text=title, side='right'), **place), **kwargs)
+    fig.update_layout(height=560, showlegend=False, plot_bgcolor='white', margin=dict(l=64, r=20, t=22, b=36),
+                      font_size=11, uirevision='zoom',
+                      coloraxis=colours(2, 3, 'dB below the loudest', 'Viridis', cmax=0),
+                      coloraxis2=colours(4, 4, 'coefficient', 'RdBu_r', [-100, 0, 100], cmin=-100, cmax=100),
+                      coloraxis3=colours(5, 5, 'feature', 'Viridis', [0, 13, 26], cmin=0, cmax=26))
     fig.update_annotations(font_size=12)
     rows, labels = hz_ticks(N_CHANNELS, LOWER_HZ, UPPER_HZ)
-    fig.update_yaxes(title_text='amplitude', nticks=3, row=1).update_yaxes(title_text='kHz', range=[0, 8], row=2).update_yaxes(title_text='Hz', row=3)
+    fig.update_yaxes(title_text='amplitude', nticks=3, row=1)
+    fig.update_yaxes(title_text='kHz', range=[0, SAMPLE_RATE/2000], row=2)
+    fig.update_yaxes(title_text='Hz', row=3)
     fig.update_yaxes(title_text='coefficient', range=[-.5, 12.5], tickvals=[0, 6, 12], row=4)
     fig.update_yaxes(title_text='Hz', range=[-.5, N_CHANNELS - .5], tickvals=rows, ticktext=labels, row=5)
     fig.update_xaxes(title=dict(text='time, s', standoff=4), row=5)
 
 # %% ../../nbs/widgets/explorer.ipynb #d3240e25
-TITLES = ('Waveform', 'STFT', 'Mel spectrogram', 'MFCC (c0, the level, is off the colour scale)', 'What the device hears (the sliders do not change it)')
+TITLES = ('Waveform', 'STFT', 'Mel spectrogram', 'MFCC (c0, the level, is off the colour scale)',
+          'What the device hears (the sliders do not change it)')
 
 def spectrogram_figure(samples,                   # float or int16, `[n]`, 16 kHz
                        settings=FeatureSettings()
                       )->go.Figure:
     "The five panels, one below the other over the same seconds: zooming one zooms all."
     explored = explore(samples, settings)
-    fig = make_subplots(5, 1, shared_xaxes=True, vertical_spacing=.045, row_heights=[.7, 1.2, 1.2, .8, 1.2], subplot_titles=TITLES)
+    fig = make_subplots(5, 1, shared_xaxes=True, vertical_spacing=.045, row_heights=[.7, 1.2, 1.2, .8, 1.2],
+                        subplot_titles=TITLES)
     fig.update_xaxes(showticklabels=False).update_xaxes(showticklabels=True, row=5)
-    kinds = [dict(type='scatter', x0=0, dx=1/SAMPLE_RATE, line_width=1, hovertemplate='%{x:.4f} s: %{y:.3f}<extra></extra>'),
-             dict(coloraxis='coloraxis', hovertemplate='%{x:.3f} s, %{y:.2f} kHz: %{z} dB<extra></extra>'),
-             dict(coloraxis='coloraxis', hovertemplate='%{x:.3f} s, filter %{y:d}: %{z} dB<extra></extra>'),
-             dict(coloraxis='coloraxis2', hovertemplate='%{x:.3f} s, c%{y:d}: %{z}<extra></extra>'),
-             dict(coloraxis='coloraxis3', x0=WINDOW_MS/2000, dx=STEP_MS/1000, hovertemplate='%{x:.3f} s, channel %{y:d}: %{z}<extra></extra>')]
-    for row, (kind, trace) in enumerate(zip(kinds, panel_traces(explored, settings)), 1): fig.add_trace({'type': 'heatmap'} | kind | trace, row=row, col=1)
+    def picture(coloraxis, about, **kwargs):
+        hover = '%{x:.3f} s, ' + about + '<extra></extra>'
+        return dict(type='heatmap', coloraxis=coloraxis, hovertemplate=hover, **kwargs)
+    kinds = [dict(type='scatter', x0=0, dx=1/SAMPLE_RATE, line_width=1,
+                  hovertemplate='%{x:.4f} s: %{y:.3f}<extra></extra>'),
+             picture('coloraxis', '%{y:.2f} kHz: %{z} dB'),
+             picture('coloraxis', 'filter %{y:d}: %{z} dB'),
+             picture('coloraxis2', 'c%{y:d}: %{z}'),
+             picture('coloraxis3', 'channel %{y:d}: %{z}', x0=WINDOW_MS/2000, dx=STEP_MS/1000)]
+    for row, (kind, trace) in enumerate(zip(kinds, panel_traces(explored, settings)), 1):
+        fig.add_trace(kind | trace, row=row, col=1)
     panel_layout(fig)
     return fig.update_layout(**panel_axes(explored, settings))
 
@@ -135,11 +149,13 @@ def clip_choices(clips=None, # name -> samples, or path of an audio file
                 )->dict:     # name -> samples or path
     "All clips to choose from."
     clips = {} if clips is None else clips
-    if not isinstance(clips, dict): raise KwsError(f'clips is a {type(clips).__name__}; expected a dict, name -> samples')
+    if not isinstance(clips, dict):
+        raise KwsError(f'clips is a {type(clips).__name__}; expected a dict, name -> samples')
     recorded = sorted(recordings(root=root), key=lambda path: path.stat().st_mtime, reverse=True)
     synthetic = sorted((models_dir().parent/'clips').glob('*.wav'))
-    return ({str(name): clip for name, clip in clips.items()} | {f'recorded: {path.parent.name}/{path.stem}': path for path in recorded}
-            | {f'synthetic: {path.stem}': path for path in synthetic})
+    own = {f'recorded: {path.parent.name}/{path.stem}': path for path in recorded}
+    spoken = {f'synthetic: {path.stem}': path for path in synthetic}
+    return {str(name): clip for name, clip in clips.items()} | own | spoken
 
 def wav_bytes(samples # float or int16, `[n]`
              )->bytes:
@@ -163,7 +179,8 @@ def changes(new:dict, old:dict)->dict:
 # %% ../../nbs/widgets/explorer.ipynb #72d81e30
 class PanelsView(anywidget.AnyWidget):
     "The five panels in the browser."
-    _esm = 'const module = undefined;' + get_plotlyjs() + (files('kws_nb.widgets')/'explorer.mjs').read_text() # module: where plotly.js finds one, it hides in it
+    _drawing = (files('kws_nb.widgets')/'explorer.mjs').read_text()
+    _esm = 'const module = undefined;' + get_plotlyjs() + _drawing # where plotly.js finds a module, it hides in it
     figure = traitlets.Dict().tag(sync=True)
 
     def __init__(self, **kwargs):
@@ -213,8 +230,8 @@ class Controls(widgets.VBox):
     def settings(self)->FeatureSettings:
         "In samples and Hz."
         per_ms, (f_min, f_max) = SAMPLE_RATE//1000, self.hz.value
-        return FeatureSettings(self.window_ms.value*per_ms, self.hop_ms.value*per_ms, self.n_fft.value, self.n_mels.value,
-                               f_min, f_max, self.top_db.value, self.backend.value)
+        return FeatureSettings(self.window_ms.value*per_ms, self.hop_ms.value*per_ms, self.n_fft.value,
+                               self.n_mels.value, f_min, f_max, self.top_db.value, self.backend.value)
 
 
 # %% ../../nbs/widgets/explorer.ipynb #4fa4560e
@@ -227,7 +244,8 @@ class SpectrogramExplorer(widgets.HBox):
         self.controls, self.message = Controls(self._draw), widgets.HTML(layout={'width': '280px'})
         self.panels = PanelsView(layout={'flex': '1 1 auto', 'min_width': '0'})
         self.clip.observe(self._choose, 'value')
-        super().__init__([widgets.VBox([self.clip, self.audio, self.controls, self.message], layout={'flex': '0 0 290px'}), self.panels])
+        left = widgets.VBox([self.clip, self.audio, self.controls, self.message], layout={'flex': '0 0 290px'})
+        super().__init__([left, self.panels])
         self._choose()
         if not self.panels.figure: self.panels.show(np.zeros(CLIP_SAMPLES, np.float32)) # the first clip is none
 
@@ -244,11 +262,14 @@ class SpectrogramExplorer(widgets.HBox):
     def _draw(self, change=None):
         if self._samples is None: return
         try: self._say(self.panels.show(self._samples, self.controls.settings))
-        except KwsError as error: self._say(f'{error}. The picture still shows the last settings that work.', wrong=True)
+        except KwsError as error:
+            self._say(f'{error}. The picture still shows the last settings that work.', wrong=True)
 
     def _say(self, text, wrong=False):
-        self.message.value = f'<div style="line-height:1.4; color:{"var(--jp-error-color1, #b00020)" if wrong else "inherit"}">{html.escape(str(text))}</div>'
+        colour = 'var(--jp-error-color1, #b00020)' if wrong else 'inherit'
+        self.message.value = f'<div style="line-height:1.4; color:{colour}">{html.escape(str(text))}</div>'
 
     def _repr_mimebundle_(self, **kwargs): # a stored notebook has no kernel: there the widget is its picture
         if not os.environ.get('KWS_NB_STATIC'): return super()._repr_mimebundle_(**kwargs)
-        return {'text/plain': 'SpectrogramExplorer', 'image/png': base64.b64encode((files('kws_nb.widgets')/'explorer.png').read_bytes()).decode()}
+        picture = (files('kws_nb.widgets')/'explorer.png').read_bytes()
+        return {'text/plain': 'SpectrogramExplorer', 'image/png': base64.b64encode(picture).decode()}

@@ -21,7 +21,8 @@ LARGEST_UPLOAD = 8_000_000 # bytes; Jupyter's web socket closes above 10 MB
 
 def check_seconds(seconds:float)->float:
     "The length of a recording, refused where nobody could want it."
-    if not .1 <= seconds <= MAX_SECONDS: raise KwsError(f'A recording of {seconds} s is not possible; choose 0.1 to {MAX_SECONDS} s')
+    if not .1 <= seconds <= MAX_SECONDS:
+        raise KwsError(f'A recording of {seconds} s is not possible; choose 0.1 to {MAX_SECONDS} s')
     return float(seconds)
 
 def decode_samples(data,          # little-endian float32, from the browser
@@ -30,13 +31,17 @@ def decode_samples(data,          # little-endian float32, from the browser
                   )->np.ndarray:  # float32 `[seconds * 16000]`, -1..1
     "Samples as the browser sent them, checked, at 16 kHz."
     again = 'Record again'
-    if not (isinstance(rate, int) and 8_000 <= rate <= 192_000): raise KwsError(f'The browser names a sample rate of {rate!r} Hz; expected 8,000 to 192,000. {again}')
+    if not (isinstance(rate, int) and 8_000 <= rate <= 192_000):
+        raise KwsError(f'The browser names a sample rate of {rate!r} Hz; expected 8,000 to 192,000. {again}')
     if len(data) % 4: raise KwsError(f'{len(data):,} bytes came from the browser; float32 samples have 4 each. {again}')
     samples = np.frombuffer(data, '<f4').astype(np.float32)
     wanted = round(seconds*rate)
-    if abs(len(samples) - wanted) > 1: raise KwsError(f'{len(samples):,} samples came from the browser; {seconds} s at {rate:,} Hz are {wanted:,}. {again}')
+    if abs(len(samples) - wanted) > 1:
+        raise KwsError(f'{len(samples):,} samples came from the browser; '
+                       f'{seconds} s at {rate:,} Hz are {wanted:,}. {again}')
     check_clip(samples, 'The recording')
-    if np.abs(samples).max() > 2: raise KwsError(f'The recording reaches {np.abs(samples).max():.3g}; samples lie in -1..1. {again}')
+    if np.abs(samples).max() > 2:
+        raise KwsError(f'The recording reaches {np.abs(samples).max():.3g}; samples lie in -1..1. {again}')
     return fit_length(np.clip(resample(samples, rate), -1, 1), round(seconds*SAMPLE_RATE))
 
 # %% ../../nbs/widgets/recorder.ipynb #2b000015
@@ -44,9 +49,13 @@ def read_upload(data:bytes,      # a whole audio file
                 name='the file'  # for messages
                )->np.ndarray:    # float32 `[n]`, mono, 16 kHz
     "An uploaded file, at most a minute of sound."
-    if len(data) > LARGEST_UPLOAD: raise KwsError(f'{name} has {len(data)/1e6:.1f} MB; the limit is {LARGEST_UPLOAD/1e6:.0f} MB. Read it in Python: read_clip({name!r})')
+    if len(data) > LARGEST_UPLOAD:
+        raise KwsError(f'{name} has {len(data)/1e6:.1f} MB; the limit is {LARGEST_UPLOAD/1e6:.0f} MB. '
+                       f'Read it in Python: read_clip({name!r})')
     samples = read_clip(data, name)
-    if len(samples) > MAX_SECONDS*SAMPLE_RATE: raise KwsError(f'{name} lasts {len(samples)/SAMPLE_RATE:.0f} s; the limit is {MAX_SECONDS} s. Cut it first, or read it in Python: read_clip({name!r})')
+    if len(samples) > MAX_SECONDS*SAMPLE_RATE:
+        raise KwsError(f'{name} lasts {len(samples)/SAMPLE_RATE:.0f} s; the limit is {MAX_SECONDS} s. '
+                       f'Cut it first, or read it in Python: read_clip({name!r})')
     return samples
 
 # %% ../../nbs/widgets/recorder.ipynb #2b00002b
@@ -73,19 +82,22 @@ class _Shared(anywidget.AnyWidget): # what both halves know
 
     def _repr_mimebundle_(self, **kwargs):
         if self.comm is not None: return super()._repr_mimebundle_(**kwargs)
-        return {'text/plain': repr(self), 'image/png': base64.b64encode((files('kws_nb.widgets')/'recorder.png').read_bytes()).decode()}
+        picture = (files('kws_nb.widgets')/'recorder.png').read_bytes()
+        return {'text/plain': repr(self), 'image/png': base64.b64encode(picture).decode()}
 
 # %% ../../nbs/widgets/recorder.ipynb #2b00002c
 class _Kept(_Shared): # what was recorded, and what can be done with it
     _root = _recorded = None
 
     def __repr__(self):
-        return f'Recorder({self.seconds} s, ' + ('nothing recorded)' if self._recorded is None else f'{len(self._recorded):,} samples recorded)')
+        recorded = 'nothing' if self._recorded is None else f'{len(self._recorded):,} samples'
+        return f'Recorder({self.seconds} s, {recorded} recorded)'
 
     @property
     def samples(self)->np.ndarray: # float32 `[n]`, 16 kHz, -1..1
         "What was recorded last."
-        if self._recorded is None: raise KwsError('Nothing is recorded yet. Press Record in the widget, or upload a file')
+        if self._recorded is None:
+            raise KwsError('Nothing is recorded yet. Press Record in the widget, or upload a file')
         return self._recorded
 
     def trim(self):
@@ -101,7 +113,8 @@ class _Kept(_Shared): # what was recorded, and what can be done with it
     def _keep(self, samples, told):
         self._recorded = samples
         self.warning = silence_warning(samples)
-        self._told = f'{told}: {len(samples)/SAMPLE_RATE:.2f} s, peak {20*np.log10(max(np.abs(samples).max(), 1e-5)):.0f} dB.'.replace('-', '−')
+        peak = 20*np.log10(max(np.abs(samples).max(), 1e-5))
+        self._told = f'{told}: {len(samples)/SAMPLE_RATE:.2f} s, peak {peak:.0f} dB.'.replace('-', '−')
         self._samples = samples.astype('<f4').tobytes()
 
     def _list(self, told=''):
@@ -134,7 +147,9 @@ class Recorder(_Kept):
                 case 'save':
                     self.label, self.speaker = (str(message.get(trait, '')) for trait in ('label', 'speaker'))
                     self.save()
-                case 'load': self.send({'do': 'play'}, [read_clip(recording_path(name, self._root)).astype('<f4').tobytes()])
+                case 'load':
+                    samples = read_clip(recording_path(name, self._root))
+                    self.send({'do': 'play'}, [samples.astype('<f4').tobytes()])
                 case 'delete':
                     delete_recording(name, self._root)
                     self._list(f'{name} is deleted.')
