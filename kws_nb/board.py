@@ -186,23 +186,8 @@ def open_port(port,       # what `serial.serial_for_url` takes
         raise KwsError(f'{port} is no port: {error}. Use /dev/ttyACM0, COM3 or {EMULATED}') from None
     except serial.SerialException as error: raise KwsError(f'{port} cannot be opened: {error}') from None
 
-class SerialBoard:
-    "A board behind a serial port: commands and lines."
-    def __init__(self,
-                 port=EMULATED,   # what `serial.serial_for_url` takes
-                 timeout=5.       # s to wait for an answer
-                ):
-        self.timeout, self._rest = timeout, b''
-        self.serial = open_port(port)
-        self.machine = getattr(self.serial, 'machine', None) # of an emulated board
-        self.predictions, self.detections, self.labels = [], [], LABELS
-        self._cut_short, self._syncs = False, 0
-        self.labels = _named_labels(self._until_ready()) or _named_labels(self.command('name')) or LABELS
-
-    def __enter__(self): return self
-    def __exit__(self, *_): self.close()
-    def close(self): self.serial.close()
-
+# %% ../nbs/library/board.ipynb #0ffcb6b6
+class _Lines: # of a board, as they arrive
     def _lines(self): # whole lines that have arrived
         try: self._rest += self.serial.read(max(1, self.serial.in_waiting))
         except serial.SerialException as error: raise KwsError(f'The board is gone: {error}') from None
@@ -234,6 +219,24 @@ class SerialBoard:
         self._send(f'%sync {self._syncs}%')
         self._until_ready(after=f'sync {self._syncs}]')
         self._cut_short = False
+
+# %% ../nbs/library/board.ipynb #849cda49
+class SerialBoard(_Lines):
+    "A board behind a serial port: commands and lines."
+    def __init__(self,
+                 port=EMULATED,   # what `serial.serial_for_url` takes
+                 timeout=5.       # s to wait for an answer
+                ):
+        self.timeout, self._rest = timeout, b''
+        self.serial = open_port(port)
+        self.machine = getattr(self.serial, 'machine', None) # of an emulated board
+        self.predictions, self.detections, self.labels = [], [], LABELS
+        self._cut_short, self._syncs = False, 0
+        self.labels = _named_labels(self._until_ready()) or _named_labels(self.command('name')) or LABELS
+
+    def __enter__(self): return self
+    def __exit__(self, *_): self.close()
+    def close(self): self.serial.close()
 
     def command(self,
                 text # with or without its %

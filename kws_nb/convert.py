@@ -23,7 +23,8 @@ from .tables import c_array
 _all_ = ['Tensor', 'Operator', 'Graph', 'read_tflite'] # of kws_nb.graph, for whoever converts
 
 # %% ../nbs/05_deployment.ipynb #eb7755a3
-_builtins = [] # TensorFlow knows builtins by their ids. A notebook has an `input` for each cell: freed, its id is another's
+# TensorFlow knows builtins by their ids. A notebook has an `input` for each cell; once it is freed, its id is another's
+_builtins = []
 
 @contextlib.contextmanager
 def quiet_tensorflow():

@@ -176,8 +176,8 @@ class _Hardware: # flash, RAM and devices around Unicorn's processor
             except BaseException as error: self._keep(error)
         self.uc.mmio_map(address, 0x1000, on_read, None, on_write, None)
 
-# %% ../nbs/library/protocol_emulated.ipynb #5b0e0a04
-class _Counted(_Hardware): # what the hook in kws_count.c counts
+# %% ../nbs/library/protocol_emulated.ipynb #f034e775
+class _CallTree(_Hardware): # who called whom
     def _make_call_tree(self):
         ffi, function_of = self._ffi, np.zeros(FLASH_BYTES//2, np.uint16)
         for i, (start, size, _) in enumerate(self._functions, 1):
@@ -189,6 +189,19 @@ class _Counted(_Hardware): # what the hook in kws_count.c counts
             function_of=pointer, nodes=self._nodes, n_nodes=1, node_limit=_CALL_NODES,
             frames=self._frames, depth_limit=_CALL_DEPTH))
 
+    @property
+    def call_tree(self)->list: # of `Call`; the first is the reset handler, and a caller stands before those it calls
+        "Who called whom since the start or `clear_calls`, and what each took without its callees."
+        names = ['(no symbol)', *(name for _, _, name in self._functions)]
+        return [Call(names[node.function], None if i == 0 else node.parent, node.calls, node.instructions, node.cycles)
+                for i, node in enumerate(self._nodes[0:self._calls.n_nodes])]
+
+    def clear_calls(self):
+        "Start the counts of `call_tree` again."
+        for node in self._nodes[0:self._calls.n_nodes]: node.calls = node.instructions = node.cycles = 0
+
+# %% ../nbs/library/protocol_emulated.ipynb #5b0e0a04
+class _Counted(_CallTree): # what the hook in kws_count.c counts
     def _attach_counter(self):
         from unicorn.unicorn_py3.unicorn import uclib
         self._ffi, lib = c_core()
@@ -223,17 +236,6 @@ class _Counted(_Hardware): # what the hook in kws_count.c counts
         for name, value in found.items(): self._arrays[name][address//2] = value
         self._arrays['block_bytes'][address//2] = size # the last: from here on the block counts as known
 
-    @property
-    def call_tree(self)->list: # of `Call`; the first is the reset handler, and a caller stands before those it calls
-        "Who called whom since the start or `clear_calls`, and what each took without its callees."
-        names = ['(no symbol)', *(name for _, _, name in self._functions)]
-        return [Call(names[node.function], None if i == 0 else node.parent, node.calls, node.instructions, node.cycles)
-                for i, node in enumerate(self._nodes[0:self._calls.n_nodes])]
-
-    def clear_calls(self):
-        "Start the counts of `call_tree` again."
-        for node in self._nodes[0:self._calls.n_nodes]: node.calls = node.instructions = node.cycles = 0
-
 # %% ../nbs/library/protocol_emulated.ipynb #9017a15c
 class _Named(_Counted): # and by their names
     @property
@@ -247,9 +249,7 @@ class _Named(_Counted): # and by their names
                 counts[name] = counts.get(name, 0) + int(self._arrays['block_runs'][i])
         return counts
 
-# %% ../nbs/library/protocol_emulated.ipynb #5b0e0a05
-_ASK_CYCLES = CLOCK_HZ//32 # the emulator needs some hundredths of a second for them
-
+# %% ../nbs/library/protocol_emulated.ipynb #5648d8ce
 @contextmanager
 def _interrupts_later(note): # Ctrl-C calls `note`, which raises nothing; what it does otherwise, it does at the end
     handler, noted = signal.getsignal(signal.SIGINT), []
@@ -264,32 +264,10 @@ def _interrupts_later(note): # Ctrl-C calls `note`, which raises nothing; what i
             if noted: handler(*noted[0])
     else: yield
 
-class Machine(_Named):
-    "A Cortex-M4 with an image in its flash, run until it waits for something."
-    def __init__(self,
-                 elf,                       # firmware image
-                 limit_cycles=60*CLOCK_HZ   # an image that neither waits nor gets on in that time has hung
-                ):
-        import unicorn
-        from unicorn import arm_const
-        self.elf, self.limit_cycles, self._unicorn, self._arm = Path(elf), limit_cycles, unicorn, arm_const
-        self.serial_in, self.serial_out, self.audio, self.light = deque(), bytearray(), deque(), False
-        self._written, self._fault, self._failure, self.waiting = 0, None, None, False
-        self._load()
-        self._map_devices()
-        self._attach_counter()
-        stack, entry = np.frombuffer(bytes(self.uc.mem_read(0, 8)), '<u4')
-        self.uc.reg_write(arm_const.UC_ARM_REG_SP, int(stack))
-        self._pc = int(entry)
-        self.run()
+# %% ../nbs/library/protocol_emulated.ipynb #5e10f46f
+_ASK_CYCLES = CLOCK_HZ//32 # the emulator needs some hundredths of a second for them
 
-    @property
-    def stack_bytes(self)->int:
-        "The most stack ever used: how far from the top the paint is gone."
-        free = self.symbols['bss_end'] - RAM_START
-        stack = bytes(self.uc.mem_read(RAM_START + free, RAM_BYTES - free))
-        return len(stack) - (len(stack) - len(stack.lstrip(_PAINT)))
-
+class _Running(_Named): # until it waits, and what keeps it from that
     def run(self):
         "Go on until the image waits (WFI). Ctrl-C stops it between two blocks of code; the next run goes on there."
         self.waiting, self._progress = False, (self._signs_of_life(), self.cycles)
@@ -331,6 +309,33 @@ class Machine(_Named):
     def _keep(self, error):
         self._failure = self._failure or error
         self._stop_soon()
+
+# %% ../nbs/library/protocol_emulated.ipynb #5b0e0a05
+class Machine(_Running):
+    "A Cortex-M4 with an image in its flash, run until it waits for something."
+    def __init__(self,
+                 elf,                       # firmware image
+                 limit_cycles=60*CLOCK_HZ   # an image that neither waits nor gets on in that time has hung
+                ):
+        import unicorn
+        from unicorn import arm_const
+        self.elf, self.limit_cycles, self._unicorn, self._arm = Path(elf), limit_cycles, unicorn, arm_const
+        self.serial_in, self.serial_out, self.audio, self.light = deque(), bytearray(), deque(), False
+        self._written, self._fault, self._failure, self.waiting = 0, None, None, False
+        self._load()
+        self._map_devices()
+        self._attach_counter()
+        stack, entry = np.frombuffer(bytes(self.uc.mem_read(0, 8)), '<u4')
+        self.uc.reg_write(arm_const.UC_ARM_REG_SP, int(stack))
+        self._pc = int(entry)
+        self.run()
+
+    @property
+    def stack_bytes(self)->int:
+        "The most stack ever used: how far from the top the paint is gone."
+        free = self.symbols['bss_end'] - RAM_START
+        stack = bytes(self.uc.mem_read(RAM_START + free, RAM_BYTES - free))
+        return len(stack) - (len(stack) - len(stack.lstrip(_PAINT)))
 
     @property
     def instructions(self)->int:

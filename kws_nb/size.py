@@ -316,9 +316,9 @@ def _component(file, is_data):
     return next((name for pattern, name in COMPONENTS if re.match(pattern, file)), 'other')
 
 # %% ../nbs/library/size.ipynb #34d1c854
-# a name at the start of a line, before a function's body or a value; in assembly a label
-_DEFINED = {'.c': r'^(?!static|typedef|extern|return|else)[A-Za-z][\w *]*?\b(\w+)(?:\[[^;={]*\])*\s*(?:\([^;]*?\{|=)',
-            '.S': r'^(\w+):'}
+# a name after its type at the start of a line, before a function's body or a value; in assembly a label
+_NO_SYMBOL, _NAME = 'static|typedef|extern|return|else', r'[A-Za-z][\w *]*?\b(\w+)(?:\[[^;={]*\])*'
+_DEFINED = {'.c': rf'^(?:__attribute__\(\(\w+\)\) )?(?!{_NO_SYMBOL}){_NAME}\s*(?:\([^;]*?\{{|=)', '.S': r'^(\w+):'}
 
 @lru_cache(1)
 def _global_symbols(): # name -> source file, of what our sources define

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REPORT', 'BETTER', 'save_model', 'load_model', 'check_labels', 'predict', 'evaluate', 'Settings', 'Trained',
-           'draw_unknown', 'epoch_features', 'learning_rate', 'fold_standardization', 'data_hash', 'train_epoch',
+           'draw_unknown', 'epoch_features', 'learning_rate', 'fold_standardization', 'Run', 'data_hash', 'train_epoch',
            'train', 'curves', 'live_curves', 'compare_recipes']
 
 # %% ../nbs/04_training.ipynb #2fb30c25
@@ -187,9 +187,16 @@ def fold_standardization(model:TinyConv, mean:float, deviation:float # of the fe
     return model
 
 # %% ../nbs/04_training.ipynb #ce0608d7
-class _Run:
+class Run:
     "All that a run needs to go on: model, optimiser, best model so far, history."
-    def __init__(self, settings, key, model, mean, deviation, offset, device):
+    def __init__(self,
+                 settings:Settings,
+                 key:str,         # of data and settings
+                 model,           # called with channels and dropout
+                 mean, deviation, # of the features; 0 and 1 leave them as they are
+                 offset,          # added to the logits while training, `[labels]`
+                 device           # of the network
+                ):
         self.settings, self.key, self.history, self.best, self.best_epoch = settings, key, [], {}, -1
         self.mean, self.deviation, self.offset, self.device = mean, deviation, offset.to(device), device
         torch.manual_seed(settings.seed)
@@ -198,21 +205,25 @@ class _Run:
         weights = self.model.parameters()
         self.optimizer = torch.optim.Adam(weights, lr=settings.lr, weight_decay=settings.weight_decay)
 
-    def note(self, loss, training, validation): # of an epoch; the best network so far is kept
+    def note(self, loss, training, validation):
+        "Remember an epoch, and the network where it is the best so far."
         if all(validation > h['validation'] for h in self.history):
             self.best, self.best_epoch = self.finished().state_dict(), len(self.history)
         self.history.append(dict(loss=loss, training=training, validation=validation))
 
-    def finished(self): # a copy on the CPU, for features as they are
+    def finished(self)->nn.Module: # on the CPU, for features as they are
+        "A copy of the network."
         model = copy.deepcopy(self.model).cpu()
         return fold_standardization(model, self.mean, self.deviation) if self.settings.standardize else model
 
-    def trained(self): # the network of the best epoch
+    def trained(self)->Trained:
+        "The network of the best epoch."
         model = self.finished()
         model.load_state_dict(self.best)
         return Trained(model.eval(), self.history, self.best_epoch, self.settings)
 
-    def save(self, path):
+    def save(self, path): # *.safetensors
+        "Keep all of it."
         from safetensors.torch import save_file
         tensors = {f'model.{k}': v for k, v in self.model.state_dict().items()}
         tensors |= {f'best.{k}': v for k, v in self.best.items()}
@@ -221,7 +232,8 @@ class _Run:
         about = json.dumps(dict(key=self.key, history=self.history, best_epoch=self.best_epoch))
         with atomic_path(path) as temporary: save_file(tensors, temporary, metadata=dict(kws_nb=about))
 
-    def load(self, path):
+    def load(self, path): # written by `save`
+        "Go on where another process stopped; a run with other data or settings is refused."
         tensors, about = _read_safetensors(path)
         if about.get('key') != self.key:
             remedy = 'Remove it, or name another checkpoint'
@@ -280,7 +292,7 @@ def _start(data, settings, features, model, validation, device):
     more = data.more.clips if settings.unknown > 1 and data.more else None
     key = f'{settings} {digest(data.training.clips, data.training.labels, validation, more)}'
     if model is TinyConv: model = partial(TinyConv, labels=data.labels)
-    return _Run(settings, key, model, mean, deviation, offset, device)
+    return Run(settings, key, model, mean, deviation, offset, device)
 
 def _mean_loss(run, losses, n): # of n clips, from that of each batch; the last batch may be smaller
     settings = run.settings
@@ -293,7 +305,8 @@ def _mean_loss(run, losses, n): # of n clips, from that of each batch; the last 
     raise KwsError(f'The loss is {loss} in epoch {epoch}: {remedy}')
 
 # %% ../nbs/04_training.ipynb #25fc35c3
-def train_epoch(run, x, y)->tuple: # the loss and the right answers of each batch
+def train_epoch(run:Run, x, y # features and labels, on the run's device
+               )->tuple:      # the loss and the right answers of each batch
     "Once through all clips, batch by batch; nothing in the loop waits for the device."
     settings, epoch = run.settings, len(run.history)
     torch.manual_seed(settings.seed*10_007 + epoch)

@@ -13,13 +13,17 @@ from conftest import root
 
 pytestmark = pytest.mark.slow
 
-KEYS = {"data", "n_test", "accuracy_float", "accuracy_int8", "accuracy_board", "board_equals_interpreter", "frontend_instructions_per_frame",
-        "inference_instructions", "inference_ms_estimated", "flash_bytes", "ram_bytes"}  # fmt: skip
+KEYS = set(
+    "data n_test accuracy_float accuracy_int8 accuracy_board board_equals_interpreter frontend_instructions_per_frame "
+    "inference_instructions inference_ms_estimated flash_bytes ram_bytes".split()
+)
 
 
 @pytest.fixture(scope="module")
 def demo():
-    done = subprocess.run([Path(sys.executable).parent / "kws-nb", "demo"], capture_output=True, text=True, cwd=root, env=os.environ)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "kws-nb", "demo"], capture_output=True, text=True, cwd=root, env=os.environ
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((root / "build/demo.json").read_text()), done.stdout
 
@@ -51,7 +55,10 @@ def test_board_is_the_interpreter(demo):
 def test_fits_the_board(demo):
     result, _ = demo
     assert result["flash_bytes"] < 2**20 and result["ram_bytes"] < 2**18
-    assert 0 < result["ram_stack_bytes"] < 4096 and result["ram_bytes"] == result["ram_static_bytes"] + result["ram_stack_bytes"]
+    assert (
+        0 < result["ram_stack_bytes"] < 4096
+        and result["ram_bytes"] == result["ram_static_bytes"] + result["ram_stack_bytes"]
+    )
     assert 10_000 < result["frontend_instructions_per_frame"] < 100_000 and result["inference_instructions"] >= 168_000
 
 
@@ -63,9 +70,24 @@ def test_reference_metrics_belong_to_the_reference_model(reference):
 
     metrics = json.loads((root / "data/models/metrics.json").read_text())
     _, about = load_model(root / "data/models/tinyconv.safetensors")
-    assert metrics["data"] == about["data"] and metrics["accuracy_float"] >= 0.87 and metrics["board_equals_interpreter"] == 1
-    assert metrics["sha256"] == {name: hashlib.sha256((root / "data/models" / name).read_bytes()).hexdigest() for name in ("tinyconv.safetensors", "tinyconv.tflite")}
+    assert (
+        metrics["data"] == about["data"]
+        and metrics["accuracy_float"] >= 0.87
+        and metrics["board_equals_interpreter"] == 1
+    )
+    assert metrics["sha256"] == {
+        name: hashlib.sha256((root / "data/models" / name).read_bytes()).hexdigest()
+        for name in ("tinyconv.safetensors", "tinyconv.tflite")
+    }
     best = max(metrics["seeds"], key=lambda run: run["validation"])
-    assert len(metrics["seeds"]) == 5 and best["seed"] == metrics["settings"]["seed"] == about["seed"] and best["test"] == metrics["accuracy_float"]
-    assert metrics["settings"] == asdict(replace(BETTER, seed=best["seed"])), "the recipe has changed since: run kws-nb reference"
-    assert metrics["flash_bytes"] == image_size(build_firmware()).flash, "run kws-nb reference: the firmware has changed"
+    assert (
+        len(metrics["seeds"]) == 5
+        and best["seed"] == metrics["settings"]["seed"] == about["seed"]
+        and best["test"] == metrics["accuracy_float"]
+    )
+    assert metrics["settings"] == asdict(replace(BETTER, seed=best["seed"])), (
+        "the recipe has changed since: run kws-nb reference"
+    )
+    assert metrics["flash_bytes"] == image_size(build_firmware()).flash, (
+        "run kws-nb reference: the firmware has changed"
+    )

@@ -49,7 +49,11 @@ def own(spoken, tmp_path_factory):
 def test_the_board_says_the_new_word_by_name(own, spoken):
     folder, network, int8 = own
     labels = (*LABELS[:2], *WORDS)
-    assert load_model(folder / "model.safetensors")[0].labels == labels == model_labels(read_tflite(folder / "model.tflite"))
+    assert (
+        load_model(folder / "model.safetensors")[0].labels
+        == labels
+        == model_labels(read_tflite(folder / "model.tflite"))
+    )
     with Board(f"emulated://nano33ble?model={folder}/model.tflite") as board:
         assert board.labels == labels
         codes = listen(board, spoken.testing, lambda line: None)
@@ -93,7 +97,11 @@ def test_pruned_channels_keep_the_labels():
     assert prune_channels(TinyConv(4, labels=labels_for(["a"])), 0.5).labels == (*LABELS[:2], "a")
 
 
-@pytest.mark.parametrize("words", [("stop",), ("one", "two", "three", "four", "five"), tuple(f"{i:02}" + "x" * 38 for i in range(MOST_KEYWORDS))], ids=("1", "5", "most"))
+@pytest.mark.parametrize(
+    "words",
+    [("stop",), ("one", "two", "three", "four", "five"), tuple(f"{i:02}" + "x" * 38 for i in range(MOST_KEYWORDS))],
+    ids=("1", "5", "most"),
+)
 def test_any_number_of_words(words, tmp_path, rng):
     "Their names and scores fit the board's lines, and the scores are the interpreter's."
     model = TinyConv(2, labels=labels_for(words)).eval()
@@ -118,8 +126,10 @@ def test_scores_without_names_are_refused(tmp_path, rng):
 # --- words and data --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("words", "says"), [((), "No keyword"), (("on", "on"), "named twice"), (("_silence_",), "can be no keyword"), (("On",), "can be no keyword"),
-                                             (("a,b",), "can be no keyword"), (("a" * 41,), "can be no keyword"), ([f"w{i}" for i in range(65)], "64 at most")])  # fmt: skip
+@pytest.mark.parametrize(("words", "says"), [((), "No keyword"), (("on", "on"), "named twice"),
+                                             (("_silence_",), "can be no keyword"), (("On",), "can be no keyword"),
+                                             (("a,b",), "can be no keyword"), (("a" * 41,), "can be no keyword"),
+                                             ([f"w{i}" for i in range(65)], "64 at most")])  # fmt: skip
 def test_words_that_can_be_no_keywords(words, says):
     with pytest.raises(KwsError, match=says):
         labels_for(words)
@@ -154,7 +164,9 @@ def recorded(monkeypatch, tmp_path, rng):
     def record(word, splits=SPLITS):
         for split in splits:
             for _ in range(LEAST_CLIPS[split]):
-                recordings.save_recording(rng.uniform(-0.5, 0.5, 20_000).astype(np.float32), word, kws_data._speaker_for(split))
+                recordings.save_recording(
+                    rng.uniform(-0.5, 0.5, 20_000).astype(np.float32), word, kws_data._speaker_for(split)
+                )
 
     return record
 
@@ -165,7 +177,10 @@ def test_recordings_are_data(tree, recorded):  # noqa: F811
         load_data(tree, words=("computer",))
     recorded("computer", SPLITS[2:])
     data = load_data(tree, words=("computer", "cat"))
-    assert [data.testing.words.count(word) for word in ("computer", "cat")] == [2, sum(split_of(p.name) == "testing" for p in (tree / "cat").iterdir())]
+    assert [data.testing.words.count(word) for word in ("computer", "cat")] == [
+        2,
+        sum(split_of(p.name) == "testing" for p in (tree / "cat").iterdir()),
+    ]
     assert data.training.clips.shape[1] == 16_000 and data.name.endswith("and 14 recordings")
 
 
@@ -195,7 +210,10 @@ def test_the_default_data_is_what_it_was(monkeypatch):
 
     monkeypatch.setattr(kws_data, "speak", speak)
     part = kws_data._synthesize("testing", 3, KEYWORDS, [])
-    assert hashlib.sha256(repr((said, part.labels.tolist(), part.words)).encode() + part.clips.tobytes()).hexdigest()[:16] == "d8a88b922da606ca"
+    assert (
+        hashlib.sha256(repr((said, part.labels.tolist(), part.words)).encode() + part.clips.tobytes()).hexdigest()[:16]
+        == "d8a88b922da606ca"
+    )
 
 
 def test_the_cache_belongs_to_what_made_it(monkeypatch):
@@ -215,7 +233,11 @@ def test_the_cache_belongs_to_what_made_it(monkeypatch):
 def test_a_checkpoint_without_labels_has_the_default_ones(tmp_path):
     from safetensors.torch import save_file
 
-    save_file(TinyConv(1).state_dict(), tmp_path / "old.safetensors", metadata=dict(kws_nb=json.dumps(dict(model="TinyConv", channels=1))))
+    save_file(
+        TinyConv(1).state_dict(),
+        tmp_path / "old.safetensors",
+        metadata=dict(kws_nb=json.dumps(dict(model="TinyConv", channels=1))),
+    )
     assert load_model(tmp_path / "old.safetensors")[0].labels == LABELS
     save_model(tmp_path / "new.safetensors", TinyConv(1, labels=labels_for(["up"])))
     assert load_model(tmp_path / "new.safetensors")[0].labels == (*LABELS[:2], "up")
@@ -262,9 +284,15 @@ def test_commands(tree, monkeypatch, capsys, tmp_path):  # noqa: F811
     assert code == 0 and json.loads(shown)["labels"] == [*LABELS[:2], "cat", "bird"]
     tables = [command(monkeypatch, capsys, "evaluate", out / "model.tflite", *board) for board in ((), ("--board",))]
     assert tables[0] == tables[1] and tables[0][0] == 0, "the board is the interpreter"
-    for arguments, says in ((("train", "--words", "cat,cat", "--out", out), "named twice"), (("train", "--words", "cat", "--epochs", 0), "epochs is 0"),
-                            (("train", "--words", "cat", "--out", out / "model.tflite"), "is a file"), (("evaluate", out / "model.safetensors", "--board"), "int8 .tflite"),
-                            (("evaluate", out / "metrics.json"), "neither a"), (("evaluate", out / "nothing.tflite"), "no such file")):  # fmt: skip
+    refused = [
+        (("train", "--words", "cat,cat", "--out", out), "named twice"),
+        (("train", "--words", "cat", "--epochs", 0), "epochs is 0"),
+        (("train", "--words", "cat", "--out", out / "model.tflite"), "is a file"),
+        (("evaluate", out / "model.safetensors", "--board"), "int8 .tflite"),
+        (("evaluate", out / "metrics.json"), "neither a"),
+        (("evaluate", out / "nothing.tflite"), "no such file"),
+    ]
+    for arguments, says in refused:
         code, shown, said = command(monkeypatch, capsys, *arguments)
         assert code == 1 and not shown and said.startswith("Error: ") and says in said, (arguments, said)
 
@@ -280,24 +308,42 @@ def test_a_model_that_answers_nan_is_not_evaluated(monkeypatch, capsys, tmp_path
     code, shown, said = command(monkeypatch, capsys, "evaluate", checkpoint)
     assert code == 1 and not shown and "not finite" in said
     data = load_data()
-    monkeypatch.setattr(keywords, "run_tflite", lambda path, features: np.full((len(features), len(LABELS)), np.nan, np.float32))
+    monkeypatch.setattr(
+        keywords, "run_tflite", lambda path, features: np.full((len(features), len(LABELS)), np.nan, np.float32)
+    )
     with pytest.raises(KwsError, match="answers NaN"):
         evaluate_file(models_dir() / "tinyconv.tflite", data=data)
 
 
-@pytest.mark.parametrize("about", [dict(labels=5), dict(channels="abc"), dict(channels=-3), dict(channels=10**9), dict(channels=1e9), dict(labels=[["a"]])], ids=str)
+@pytest.mark.parametrize(
+    "about",
+    [
+        dict(labels=5),
+        dict(channels="abc"),
+        dict(channels=-3),
+        dict(channels=10**9),
+        dict(channels=1e9),
+        dict(labels=[["a"]]),
+    ],
+    ids=str,
+)
 def test_a_checkpoint_that_describes_itself_wrongly(about, monkeypatch, capsys, tmp_path):
     from safetensors.torch import save_file
 
     checkpoint = tmp_path / "wrong.safetensors"
-    save_file(TinyConv().state_dict(), checkpoint, metadata=dict(kws_nb=json.dumps(dict(model="TinyConv", channels=8) | about)))
+    save_file(
+        TinyConv().state_dict(),
+        checkpoint,
+        metadata=dict(kws_nb=json.dumps(dict(model="TinyConv", channels=8) | about)),
+    )
     code, shown, said = command(monkeypatch, capsys, "evaluate", checkpoint)
     assert code == 1 and not shown and said.startswith("Error: ") and "Traceback" not in said
 
 
 def test_import_is_light():
     "Nothing of torch, until something is trained or a checkpoint is read."
-    code = "import sys, kws_nb.keywords, kws_nb.demo, kws_nb.bench; print(sorted({'torch', 'plotly', 'scipy'} & set(sys.modules)))"
+    heavy = {"torch", "plotly", "scipy"}
+    code = f"import sys, kws_nb.keywords, kws_nb.demo, kws_nb.bench; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 

@@ -1,4 +1,4 @@
-"Representations: each hears the same tone in the same place, costs what its formulas say, and its contest can be recomputed."
+"Representations: each hears a tone in the same place, costs what its formulas say; its contest can be recomputed."
 
 import json
 import math
@@ -10,7 +10,16 @@ import torch
 
 from kws_nb.core import CLIP_SAMPLES, N_CHANNELS, N_FRAMES, WINDOW_SAMPLES, KwsError, models_dir
 from kws_nb.data import Part
-from kws_nb.features import FFT_SIZE, N_BINS, filter_tables, log_table, mel_spectrogram, micro_features, pcan_tables, spectrogram
+from kws_nb.features import (
+    FFT_SIZE,
+    N_BINS,
+    filter_tables,
+    log_table,
+    mel_spectrogram,
+    micro_features,
+    pcan_tables,
+    spectrogram,
+)
 from kws_nb.models import TinyConv
 from kws_nb.results import Accuracy, clip_interval, t_interval
 from kws_nb.studies.representations import (
@@ -46,7 +55,7 @@ def tone(hz, level=0.1):
 
 @pytest.mark.parametrize("name", REPRESENTATIONS)
 def test_shape_and_determinism(name, rng):
-    "[n, 49, width] of float32; the same bits twice, and a clip's features do not depend on its neighbours in the batch."
+    "[n, 49, width] of float32; the same bits twice, and a clip's features do not depend on its neighbours."
     clips = rng.integers(-3000, 3000, (300, CLIP_SAMPLES)).astype(np.int16)
     shown = REPRESENTATIONS[name].fitted(clips)
     values = shown(clips)
@@ -62,12 +71,14 @@ def test_a_tone_lands_in_its_channel(hz):
     channel = mel_features(tone(hz)).mean((0, 1)).argmax()
     starts = filter_tables()[0]
     assert starts[channel] <= bin_ < starts[channel + 2]
-    assert abs(micro_features(tone(hz)).mean((0, 1)).argmax() - channel) <= 1, "of a steady tone PCAN makes a channel and its neighbour equally loud"
+    assert abs(micro_features(tone(hz)).mean((0, 1)).argmax() - channel) <= 1, (
+        "of a steady tone PCAN makes a channel and its neighbour equally loud"
+    )
     assert (mfcc_features(tone(hz)) @ dct_matrix().T).mean((0, 1)).argmax() == channel
 
 
 def test_spectrum_is_torchaudios():
-    "With its window put in ours' place: torchaudio's Hann window is half a sample aside, and its windows are centred in the FFT."
+    "With its window in ours' place: torchaudio's Hann window is half a sample aside, its windows centred in the FFT."
     ours, theirs = power_spectra(tone(1000))[0].numpy().T, spectrogram(tone(1000)[0].astype(np.float32))
     assert np.allclose(ours[28:37].sum(0), theirs[28:37].sum(0), rtol=0.02)
 
@@ -86,7 +97,9 @@ def test_ten_decibels_are_ten_decibels(rng):
         assert np.median(features(loud) - features(quiet)) == pytest.approx(10, abs=0.02)
     assert np.allclose(centered_mel_features(loud), centered_mel_features(quiet), atol=0.5)
     first, *others = (mfcc_features(loud) - mfcc_features(quiet)).mean((0, 1))
-    assert first == pytest.approx(10 * math.sqrt(N_CHANNELS), abs=0.1) and np.abs(others).max() < 0.05, "level moves only the first coefficient"
+    assert first == pytest.approx(10 * math.sqrt(N_CHANNELS), abs=0.1) and np.abs(others).max() < 0.05, (
+        "level moves only the first coefficient"
+    )
 
 
 def test_mfcc_inverts_to_log_mel(rng):
@@ -101,7 +114,9 @@ def test_digital_silence_is_finite():
         assert np.isfinite(shown.features(np.zeros((1, CLIP_SAMPLES), np.int16))).all()
 
 
-@pytest.mark.parametrize("features", [bin_features, linear_features, mel_features, centered_mel_features, mfcc_features])
+@pytest.mark.parametrize(
+    "features", [bin_features, linear_features, mel_features, centered_mel_features, mfcc_features]
+)
 def test_bad_clips(features):
     for clips, says in (
         (np.zeros((2, CLIP_SAMPLES)), "to_int16"),
@@ -209,14 +224,23 @@ def test_float_operations_by_brute_force(rng):
     assert n == 5 * FFT_SIZE * math.log2(FFT_SIZE) == 2 * cost("log-mel")["FFT"]
     power, n = counted(lambda: [a * a + b * b for a, b in zip(re[:N_BINS], im[:N_BINS])])
     assert n == cost("log-mel")["power"]
-    for name, bank, features in (("spectrogram", linear_bank(), linear_features), ("log-mel", mel_bank(), mel_features)):
-        channels, n = counted(lambda bank=bank: [sum(p * float(w) for p, w in zip(power, weights) if w) for weights in bank.T])
+    for name, bank, features in (
+        ("spectrogram", linear_bank(), linear_features),
+        ("log-mel", mel_bank(), mel_features),
+    ):
+        channels, n = counted(
+            lambda bank=bank: [sum(p * float(w) for p, w in zip(power, weights) if w) for weights in bank.T]
+        )
         assert n == cost(name)["filters"]
         logs, n = counted(lambda channels=channels: [(c + 15.0).log() * 10 for c in channels])
         assert n == cost(name)["log"] and [x.value for x in logs] == pytest.approx(features(samples)[0, 0], abs=0.01)
     for name, width in (("MFCC", 40), ("MFCC, 13 of 40", 13)):
-        cepstrum, n = counted(lambda width=width: [sum(x * float(w) for x, w in zip(logs, row)) for row in dct_matrix(width).T])
-        assert n == cost(name)["DCT"] and [x.value for x in cepstrum] == pytest.approx(mfcc_features(samples, width)[0, 0], abs=0.05)
+        cepstrum, n = counted(
+            lambda width=width: [sum(x * float(w) for x, w in zip(logs, row)) for row in dct_matrix(width).T]
+        )
+        assert n == cost(name)["DCT"] and [x.value for x in cepstrum] == pytest.approx(
+            mfcc_features(samples, width)[0, 0], abs=0.05
+        )
         _, n = counted(lambda cepstrum=cepstrum: [(x - 1.0) * 2.0 for x in cepstrum])
         assert n == cost(name)["standardise"]
 
@@ -250,7 +274,8 @@ def log_of(x):
 
 
 def test_micro_operations_by_brute_force():
-    "Noise, PCAN and logarithm of one channel as kws_frontend.c spells them; butterfly and split as sums of the products, sums and shifts of kws_fft.c."
+    """Noise, PCAN and logarithm of one channel as kws_frontend.c spells them; butterfly and split as sums of the
+    products, sums and shifts of kws_fft.c."""
     cost = {s.name: s.per_frame for s in feature_flops(REFERENCE)}
     for energy, estimate in ((5000, 40_000), (900, 300_000), (60_000, 100)):
         (reduced, noise), n = counted(noise_of, Counted(energy), Counted(estimate))
@@ -278,7 +303,9 @@ def test_classifier_of_any_width():
     assert count_operations(REPRESENTATIONS["MFCC"].model()).parameters == 16_652
     same, any_width = TinyConv(2, 0), tiny_conv(N_CHANNELS, 2, 0)  # the second flattens with the channels first
     weights = same.linear.weight.data.reshape(4, 25, 20, 2).permute(0, 3, 1, 2).flatten(1)
-    any_width.load_state_dict({"2.weight": same.conv.weight, "2.bias": same.conv.bias, "6.weight": weights, "6.bias": same.linear.bias})
+    any_width.load_state_dict(
+        {"2.weight": same.conv.weight, "2.bias": same.conv.bias, "6.weight": weights, "6.bias": same.linear.bias}
+    )
     x = torch.randn(3, N_FRAMES, N_CHANNELS)
     assert torch.allclose(same(x), any_width(x), atol=1e-5)
     with pytest.raises(RuntimeError):
@@ -292,7 +319,8 @@ def test_standardized(rng):
 
 
 def test_levels_and_noise(small):
-    "Each condition is what its name says: level within rounding, signal-to-noise ratio within clipping; the same each time."
+    "Each condition is what its name says: level within rounding, noise within clipping; the same each time."
+
     def rms(clips):
         return np.sqrt(np.square(clips, dtype=float).mean(1))
 
@@ -336,10 +364,16 @@ def test_contest(small, tmp_path, monkeypatch):
     results = []
     for folder in ("a", "b"):
         monkeypatch.setattr(module, "build_dir", lambda folder=folder: tmp_path / folder)
-        results.append(compare_representations(small, [0, 1], 1, ["MFCC, 13 of 40", REFERENCE], tmp_path / f"{folder}.json", progress=False))
+        results.append(
+            compare_representations(
+                small, [0, 1], 1, ["MFCC, 13 of 40", REFERENCE], tmp_path / f"{folder}.json", progress=False
+            )
+        )
     assert json.dumps(results[0]) == json.dumps(results[1])
     monkeypatch.setattr(module, "_run", lambda *_: pytest.fail("ran again what the file holds"))
-    again = compare_representations(small, [0, 1], 1, ["MFCC, 13 of 40", REFERENCE], tmp_path / "a.json", progress=False)
+    again = compare_representations(
+        small, [0, 1], 1, ["MFCC, 13 of 40", REFERENCE], tmp_path / "a.json", progress=False
+    )
     assert again == json.loads(json.dumps(results[0]))
     with pytest.raises(pytest.fail.Exception):
         compare_representations(small, [0, 1], 2, ["MFCC, 13 of 40", REFERENCE], tmp_path / "a.json", progress=False)
@@ -350,7 +384,9 @@ def test_contest(small, tmp_path, monkeypatch):
 def test_the_stored_result_can_be_recomputed():
     "Every mean, interval and difference of data/models/representations.json follows from its counts."
     result = json.loads((models_dir() / "representations.json").read_text())
-    assert result["settings"] == {name: value for name, value in asdict(REPORT).items() if name != "seed"}, "the recipe has changed since: run the slow cell of studies/representations"
+    assert result["settings"] == {name: value for name, value in asdict(REPORT).items() if name != "seed"}, (
+        "the recipe has changed since: run the slow cell of studies/representations"
+    )
     n, seeds, reference = result["n_test"], result["seeds"], result["representations"][result["reference"]]
     assert result["names"] == list(result["representations"]) == list(CONTEST) and len(seeds) == 5 and n == 843
     for name, r in result["representations"].items():

@@ -10,7 +10,18 @@ import pytest
 from scipy import stats
 
 from kws_nb.core import KwsError
-from kws_nb.results import Accuracy, Study, Table, check_answers, clip_interval, digest, paired_interval, rate_interval, rate_limit, t_interval
+from kws_nb.results import (
+    Accuracy,
+    Study,
+    Table,
+    check_answers,
+    clip_interval,
+    digest,
+    paired_interval,
+    rate_interval,
+    rate_limit,
+    t_interval,
+)
 
 
 def test_import_is_light():
@@ -57,7 +68,7 @@ def pairs(both, only_first, only_second, neither):
 
 
 def test_paired_interval_is_tangos():
-    "M. W. Fagerland, S. Lydersen, P. Laake, Statistics in Medicine 33 (2014), 2850: airway hyper-responsiveness, n = 21."
+    "Fagerland, Lydersen and Laake, Statistics in Medicine 33 (2014), 2850: airway hyper-responsiveness, n = 21."
     d, low, high = paired_interval(*pairs(1, 1, 7, 12))
     assert (d, low, high) == pytest.approx((-0.286, -0.517, -0.026), abs=6e-4)
 
@@ -70,7 +81,9 @@ def test_paired_interval_at_its_ends(counts):
 
 def test_paired_interval_without_a_change():
     right, z = np.ones(100, bool), 1.959964
-    np.testing.assert_allclose(paired_interval(right, right), (0, -z * z / (100 + z * z), z * z / (100 + z * z)), atol=1e-6)
+    np.testing.assert_allclose(
+        paired_interval(right, right), (0, -z * z / (100 + z * z), z * z / (100 + z * z)), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("b, c", [(9, 20), (9, 21), (3, 10), (3, 11), (0, 3), (0, 4), (40, 60), (40, 61)])
@@ -143,7 +156,9 @@ class Runs:
     def __init__(self, path, numbers=(1, 2, 3), stop=None, **more):
         self.ran, study = [], Study(path, dict(numbers=numbers) | more)
         self.study = study
-        self.result = study.finished or study.finish(rows=[study.run(str(n), self.square, n, stop=stop) for n in numbers])
+        self.result = study.finished or study.finish(
+            rows=[study.run(str(n), self.square, n, stop=stop) for n in numbers]
+        )
 
     def square(self, n, stop):
         if n == stop:
@@ -155,7 +170,9 @@ class Runs:
 def test_study_is_run_once(tmp_path):
     first, second = Runs(tmp_path / "squares.json"), Runs(tmp_path / "squares.json")
     assert first.ran == [1, 2, 3] and second.ran == []
-    assert first.result == second.result == json.loads((tmp_path / "squares.json").read_text()), "computed and read are the same"
+    assert first.result == second.result == json.loads((tmp_path / "squares.json").read_text()), (
+        "computed and read are the same"
+    )
     assert first.result["rows"][1] == dict(of=2, square=[4])
     assert [p.name for p in tmp_path.iterdir()] == ["squares.json"], "something is left over"
     nothing = Runs(None)
@@ -193,7 +210,9 @@ def test_damaged_study(tmp_path, text):
     assert path.read_text() == text, "what might be repaired was overwritten"
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"about": {}, "runs": {}}', '{"runs": {}}', '{"about": {"numbers": [1, 2, 3]}, "runs": []}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"about": {}, "runs": {}}', '{"runs": {}}', '{"about": {"numbers": [1, 2, 3]}, "runs": []}']
+)
 def test_damaged_runs(tmp_path, text):
     with pytest.raises(KeyboardInterrupt):
         Runs(tmp_path / "squares.json", stop=2)

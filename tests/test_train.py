@@ -20,6 +20,7 @@ from kws_nb.size import count_operations
 from kws_nb.train import (
     BETTER,
     REPORT,
+    Run,
     Settings,
     compare_recipes,
     draw_unknown,
@@ -29,6 +30,7 @@ from kws_nb.train import (
     load_model,
     save_model,
     train,
+    train_epoch,
 )
 
 
@@ -42,7 +44,9 @@ def tiny():
         return Part(rng.integers(-3000, 3000, (n, 16000)).astype(np.int16), labels, [LABELS[label] for label in labels])
 
     others = replace(part(24), labels=np.ones(24, int))
-    return Data("random clips", part(40), part(16), part(12), [rng.integers(-500, 500, 40_000).astype(np.int16)], others)
+    return Data(
+        "random clips", part(40), part(16), part(12), [rng.integers(-500, 500, 40_000).astype(np.int16)], others
+    )
 
 
 def same(a, b):
@@ -75,7 +79,9 @@ def test_interrupted_and_resumed_equals_uninterrupted(recipe, tiny, tmp_path, mo
     assert checkpoint.is_file() and len(list(tmp_path.iterdir())) == 1
     resumed = train(tiny, settings, checkpoint, progress=False)
     assert len(calls) == 4 + 2, "three epochs were done, two were left"
-    assert same(resumed.model, whole.model) and resumed.history == whole.history and resumed.best_epoch == whole.best_epoch
+    assert (
+        same(resumed.model, whole.model) and resumed.history == whole.history and resumed.best_epoch == whole.best_epoch
+    )
 
 
 KILLED = """
@@ -94,7 +100,9 @@ train(Data("random clips", part, part, part, [saved["noise"]]), Settings(epochs=
 def test_a_killed_process_loses_at_most_one_epoch(tiny, tmp_path):
     part, checkpoint = tiny.testing, tmp_path / "runs/run.safetensors"
     np.savez(tmp_path / "data.npz", clips=part.clips, labels=part.labels, noise=tiny.noise[0])
-    died = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "data.npz", checkpoint], capture_output=True, text=True, cwd=root)
+    died = subprocess.run(
+        [sys.executable, "-c", KILLED, tmp_path / "data.npz", checkpoint], capture_output=True, text=True, cwd=root
+    )
     assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
     assert list(checkpoint.parent.iterdir()) == [checkpoint], "nothing else is left behind"
     data, trained_now = Data("random clips", part, part, part, tiny.noise), []
@@ -135,7 +143,12 @@ def test_validation_clips_are_heard_as_they_are(tiny):
 
 def test_wrong_labels_are_refused(tiny):
     features = micro_features(tiny.testing.clips)
-    for labels, says in ((tiny.testing.labels + 1, "4 is no label"), (tiny.testing.labels - 1, "-1 is no label"), (tiny.testing.labels[1:], "12 clips need 12 labels"), (tiny.testing.labels / 2, "is no label")):
+    for labels, says in (
+        (tiny.testing.labels + 1, "4 is no label"),
+        (tiny.testing.labels - 1, "-1 is no label"),
+        (tiny.testing.labels[1:], "12 clips need 12 labels"),
+        (tiny.testing.labels / 2, "is no label"),
+    ):
         with pytest.raises(KwsError, match=says):
             evaluate(TinyConv(), features, labels)
     for name in ("training", "validation"):
@@ -148,7 +161,13 @@ def test_an_empty_class_or_part_is_refused(tiny):
     for label, name in enumerate(LABELS):
         kept = tiny.training.labels != label
         with pytest.raises(KwsError, match=f"no clip of {name}"):
-            train(replace(tiny, training=replace(tiny.training, clips=tiny.training.clips[kept], labels=tiny.training.labels[kept])), progress=False)
+            train(
+                replace(
+                    tiny,
+                    training=replace(tiny.training, clips=tiny.training.clips[kept], labels=tiny.training.labels[kept]),
+                ),
+                progress=False,
+            )
     with pytest.raises(KwsError, match="validation part is empty"):
         train(replace(tiny, validation=Part(tiny.validation.clips[:0], tiny.validation.labels[:0], [])), progress=False)
 
@@ -171,14 +190,32 @@ def test_what_is_not_finite_is_refused(tiny, tmp_path):
         evaluate(model, micro_features(tiny.testing.clips), tiny.testing.labels)
 
 
-@pytest.mark.parametrize("field", [dict(schedule="step"), dict(epochs=0), dict(batch_size=0), dict(unknown=0), dict(lr=0.0), dict(lr=math.nan), dict(dropout=1.0), dict(channels=0)], ids=str)
+@pytest.mark.parametrize(
+    "field",
+    [
+        dict(schedule="step"),
+        dict(epochs=0),
+        dict(batch_size=0),
+        dict(unknown=0),
+        dict(lr=0.0),
+        dict(lr=math.nan),
+        dict(dropout=1.0),
+        dict(channels=0),
+    ],
+    ids=str,
+)
 def test_settings_that_make_no_sense(field):
     with pytest.raises(KwsError, match=next(iter(field))):
         Settings(**field)
 
 
 def test_the_reports_recipe_is_the_default():
-    assert REPORT == Settings() and (REPORT.lr, REPORT.weight_decay, REPORT.batch_size, REPORT.epochs) == (1e-3, 1e-4, 100, 50)
+    assert REPORT == Settings() and (REPORT.lr, REPORT.weight_decay, REPORT.batch_size, REPORT.epochs) == (
+        1e-3,
+        1e-4,
+        100,
+        50,
+    )
     assert (REPORT.schedule, REPORT.standardize, REPORT.unknown) == ("constant", False, 1)
     assert BETTER.channels == REPORT.channels and BETTER.epochs == REPORT.epochs, "the same network, trained as long"
 
@@ -200,7 +237,12 @@ def test_a_standardised_run_returns_an_ordinary_network(tiny, tmp_path):
     loaded, _ = load_model(tmp_path / "m.safetensors")
     assert evaluate(loaded, features, tiny.validation.labels).value == trained.history[trained.best_epoch]["validation"]
     with pytest.raises(KwsError, match="standardize is for TinyConv"):
-        train(tiny, replace(BETTER, epochs=1), progress=False, model=lambda channels, dropout: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(1960, 4)))
+        train(
+            tiny,
+            replace(BETTER, epochs=1),
+            progress=False,
+            model=lambda channels, dropout: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(1960, 4)),
+        )
 
 
 def test_unknown_words_are_drawn_anew(tiny):
@@ -208,7 +250,9 @@ def test_unknown_words_are_drawn_anew(tiny):
     a, b = (draw_unknown(tiny, 2, np.random.default_rng(seed)) for seed in (0, 1))
     assert np.bincount(a.training.labels).tolist() == np.bincount(b.training.labels).tolist() == [10, 20, 10, 10]
     assert (a.training.clips != b.training.clips).any()
-    pool = {clip.tobytes() for clip in np.concatenate([tiny.training.clips[tiny.training.labels == 1], tiny.more.clips])}
+    pool = {
+        clip.tobytes() for clip in np.concatenate([tiny.training.clips[tiny.training.labels == 1], tiny.more.clips])
+    }
     drawn = [clip.tobytes() for clip in a.training.clips[a.training.labels == 1]]
     assert len(set(drawn)) == 20 and set(drawn) <= pool, "none twice, all of the training part"
     assert len(a.training.words) == len(a.training) and a.validation is tiny.validation
@@ -238,7 +282,9 @@ def test_a_comparison_is_read_again_or_made_anew(tiny, tmp_path, monkeypatch):
     with pytest.raises(AssertionError, match="trained again"):
         compare_recipes(tiny, recipes, [0, 2], path=path, progress=False)
     trained = []
-    monkeypatch.setattr(module, "train", lambda *args, **options: trained.append(args[1].seed) or train(*args, **options))
+    monkeypatch.setattr(
+        module, "train", lambda *args, **options: trained.append(args[1].seed) or train(*args, **options)
+    )
     more = compare_recipes(tiny, recipes, [0, 1, 2], path=path, progress=False)
     assert trained == [2, 2], "the runs that are known are kept"
     assert more["seeds"] == [0, 1, 2] and all(more["runs"][name][:2] == result["runs"][name] for name in recipes)
@@ -246,6 +292,29 @@ def test_a_comparison_is_read_again_or_made_anew(tiny, tmp_path, monkeypatch):
     many = replace(tiny, labels=tuple(f"word {i}" for i in range(11)))
     with pytest.raises(KwsError, match="up to 10 labels"):
         compare_recipes(many, recipes, [0], progress=False)
+
+
+def test_an_interrupted_comparison_goes_on(tiny, tmp_path, monkeypatch):
+    "Until the study on disk was one thing, only the networks were kept, and every clip was asked again."
+    import kws_nb.train as module
+
+    monkeypatch.setattr(module, "build_dir", lambda: tmp_path / "build")
+    path, recipes, trained = tmp_path / "recipes.json", dict(report=replace(REPORT, epochs=2)), []
+
+    def stop_at_the_third(data, settings, *args, **options):
+        trained.append(settings.seed)
+        if trained == [0, 1, 2]:
+            raise KeyboardInterrupt
+        return train(data, settings, *args, **options)
+
+    monkeypatch.setattr(module, "train", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        compare_recipes(tiny, recipes, range(4), path=path, progress=False)
+    assert not path.exists()
+    result = compare_recipes(tiny, recipes, range(4), path=path, progress=False)
+    assert trained == [0, 1, 2, 2, 3] and json.loads(path.read_text()) == result
+    assert [p.name for p in tmp_path.glob("recipes*")] == ["recipes.json"]
+    check_counts(result)
 
 
 def check_counts(result):
@@ -258,24 +327,27 @@ def check_counts(result):
             for part in ("validation", "testing"):
                 assert len(run["answers"][part]) == len(result["labels"][part]) == result["n"][part]
                 assert run["correct"][part] == sum(a == b for a, b in zip(run["answers"][part], result["labels"][part]))
-            assert round(run["correct"]["validation"] / result["n"]["validation"], 4) == run["history"][run["best_epoch"]]["validation"]
+            assert (
+                round(run["correct"]["validation"] / result["n"]["validation"], 4)
+                == run["history"][run["best_epoch"]]["validation"]
+            )
 
 
 @pytest.mark.parametrize("name", ["recipes", "widths"])
 def test_stored_comparisons_follow_from_their_counts(name):
     result = json.loads((root / f"data/models/{name}.json").read_text())
     check_counts(result)
-    assert asdict(replace(BETTER, seed=0)) in result["recipes"].values(), "the recipe has changed since: run the slow cells of 04_training"
+    assert asdict(replace(BETTER, seed=0)) in result["recipes"].values(), (
+        "the recipe has changed since: run the slow cells of 04_training"
+    )
 
 
 def test_an_epoch_keeps_to_its_device():
     "PyTorch's meta device stands for a GPU: whatever stays behind on the CPU is refused there as on a GPU."
     from functools import partial
 
-    from kws_nb.train import _Run, train_epoch
-
     device = torch.device("meta")
-    run = _Run(BETTER, "", partial(TinyConv, labels=LABELS), 8.7, 8.6, torch.zeros(4), device)
+    run = Run(BETTER, "", partial(TinyConv, labels=LABELS), 8.7, 8.6, torch.zeros(4), device)
     x, y = torch.zeros(210, 49, 40, device=device), torch.zeros(210, dtype=torch.int64, device=device)
     for result in train_epoch(run, x, y):
         assert result.device == device and result.shape == (3,)
@@ -290,7 +362,10 @@ def test_a_device_that_is_not_there(tiny, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(KwsError, match="no device here"):
         train(tiny, Settings(epochs=1), progress=False, device="cuda")
-    assert same(train(tiny, Settings(epochs=1), progress=False).model, train(tiny, Settings(epochs=1), progress=False, device="cpu").model)
+    assert same(
+        train(tiny, Settings(epochs=1), progress=False).model,
+        train(tiny, Settings(epochs=1), progress=False, device="cpu").model,
+    )
 
 
 def test_threads_are_given_back(tiny):
@@ -324,8 +399,18 @@ def test_damaged_or_foreign_model(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"x": torch.zeros(1)}, tmp_path / "foreign.safetensors")
-    save_file(TinyConv(2).state_dict(), tmp_path / "shape.safetensors", metadata=dict(kws_nb=json.dumps(dict(model="TinyConv", channels=3))))
-    for name, says in (("half", "damaged"), ("text", "damaged"), ("foreign", "holds no TinyConv"), ("shape", "does not fit"), ("nowhere", "no such file")):
+    save_file(
+        TinyConv(2).state_dict(),
+        tmp_path / "shape.safetensors",
+        metadata=dict(kws_nb=json.dumps(dict(model="TinyConv", channels=3))),
+    )
+    for name, says in (
+        ("half", "damaged"),
+        ("text", "damaged"),
+        ("foreign", "holds no TinyConv"),
+        ("shape", "does not fit"),
+        ("nowhere", "no such file"),
+    ):
         with pytest.raises(KwsError, match=says):
             load_model(tmp_path / f"{name}.safetensors")
 
@@ -334,7 +419,21 @@ def test_damaged_or_foreign_model(tmp_path):
     "about",
     [
         *(dict(channels=c) for c in ("abc", -3, 0, 10**9, 1e9, 8.0, True, None, [8], {"n": 8})),
-        *(dict(labels=x) for x in (5, "yes", [], ["yes", "no"], [*LABELS, 7], [*LABELS, ["a"]], {"a": 1}, None, [*LABELS, "another"], [*LABELS[:3], "yes"])),
+        *(
+            dict(labels=x)
+            for x in (
+                5,
+                "yes",
+                [],
+                ["yes", "no"],
+                [*LABELS, 7],
+                [*LABELS, ["a"]],
+                {"a": 1},
+                None,
+                [*LABELS, "another"],
+                [*LABELS[:3], "yes"],
+            )
+        ),
     ],
     ids=str,
 )
@@ -349,7 +448,9 @@ def test_checkpoint_whose_metadata_is_of_the_wrong_type(about, tmp_path):
         load_model(path)
 
 
-@pytest.mark.parametrize("text", ["null", "3", '"TinyConv"', "[]", "{}", "[" * 100_000, "{", '{"model": "TinyConv"}'], ids=lambda t: t[:20])
+@pytest.mark.parametrize(
+    "text", ["null", "3", '"TinyConv"', "[]", "{}", "[" * 100_000, "{", '{"model": "TinyConv"}'], ids=lambda t: t[:20]
+)
 def test_checkpoint_whose_metadata_is_something_else(text, tmp_path):
     from safetensors.torch import save_file
 

@@ -63,7 +63,13 @@ def test_refuses_no_rounds():
 
 
 def test_tables():
-    table = str(speed_table(dict(slow=np.array([4.0, 2.0, 3.0]), fast=np.array([1.0, 1.0, 1.0])), dict(slow=1_000_000, fast=2_000_000)))
+    table = str(
+        speed_table(
+            dict(slow=np.array([4.0, 2.0, 3.0]), fast=np.array([1.0, 1.0, 1.0])), dict(slow=1_000_000, fast=2_000_000)
+        )
+    )
     assert "3 (2 to 4)" in table and "6.0 (5.0 to 7.0)" in table
     lines = training_bench_lines({key: 7.5 for key in TRAINING_GOALS})
-    assert len(lines) == 3 and all("7.5" in line and goal in line for line, (_, goal) in zip(lines, TRAINING_GOALS.values()))
+    assert len(lines) == 3 and all(
+        "7.5" in line and goal in line for line, (_, goal) in zip(lines, TRAINING_GOALS.values())
+    )

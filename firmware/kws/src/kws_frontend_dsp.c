@@ -53,8 +53,7 @@ static int window_and_scale(const int16_t* samples, uint32_t* words) {
   return shift;
 }
 
-// Seldom needed, and therefore not inline.
-__attribute__((noinline)) uint32_t kws_correct_root(int32_t root, int32_t remainder) {
+uint32_t kws_correct_root(int32_t root, int32_t remainder) {
   while (remainder > root) remainder -= 2 * root++ + 1;
   while (remainder < 0 && remainder <= -root) remainder += 2 * root-- - 1;
   return root == 0x10000 && remainder < 0 ? 0xFFFF : (uint32_t)root;

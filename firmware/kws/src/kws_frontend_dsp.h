@@ -24,8 +24,8 @@ void kws_fft_dsp(uint32_t* samples, int shift, uint32_t* points);
 void kws_bin_energies_dsp(uint32_t* points, int first);
 
 #if KWS_DSP
-// From a root that is nearly right to the nearest one, and kws_sqrt64's exception.
-uint32_t kws_correct_root(int32_t root, int32_t remainder);
+// From a root that is nearly right to the nearest one, and kws_sqrt64's exception. Seldom needed.
+__attribute__((noinline)) uint32_t kws_correct_root(int32_t root, int32_t remainder);
 
 // kws_sqrt64(x) for x < 2^48. The FPU's root is off by a few at most, so the remainder fits 32 bits and tells the rest:
 // the root is the nearest integer when -root < remainder <= root.

@@ -35,7 +35,7 @@
 #define X        84   /* of the block to come */
 #define LEFT     88   /* blocks left in this row */
 #define ENTRY    92   /* where the unrolled rows of a block begin for this row */
-#define FIRST    96   /* the unrolled row that has the filter's first weights; -1: there are none yet */
+#define FIRST    96   /* the unrolled row that has the filter's first weights, if any has */
 #define FRAME    104
 
 #define HEAD_ROW_CODE  56  /* bytes of code of one head_row */
@@ -125,44 +125,65 @@ kws_pairs_filter_rows:  // r0: kws_pairs_job
     ldm r0, {r0-r8}
     stm r9, {r0-r8}
     add r0, r0, #160        // behind the weights
-    ldm r0, {r4-r7}
-    add r9, sp, #START
-    stm r9, {r4-r7}
-    mov r0, #-1
-    str r0, [sp, #FIRST]
+    ldm r0!, {r4-r7}
+    add r1, sp, #START
+    stm r1!, {r4-r7}
+    str r0, [sp, #FIRST]    // an address: none of the rows
 
 .Lrow:
     ldr r0, [sp, #ROWS]
     ldr r4, [sp, #FIRST]
     ldr r1, [r0], #4
     str r0, [sp, #ROWS]
-    lsr r7, r1, #24         // where the first weights have to be
+    lsrs r7, r1, #24        // where the first weights have to be
     cmp r7, r4
     bne.w .Lload
 .Lloaded:
     uxth r2, r1             // first input row
     ubfx r3, r1, #16, #8    // kernel rows inside the image
-    ldrd r6, r8, [sp, #HEAD]
-    ldr r9, [sp, #N_BLOCKS]
+    ldrd r6, r5, [sp, #HEAD]
+    ldr r0, [sp, #N_BLOCKS]
     add r4, r2, r2, lsl #1
     add r2, r2, r2, lsl #2
     add r6, r6, r4, lsl #3  // 24 bytes a row
-    add r8, r8, r2, lsl #3  // 40 bytes a row
-    str r8, [sp, #X]
-    str r9, [sp, #LEFT]
-    adr.w r8, .Lblock_end + 1
-    mov r9, #BLOCK_ROW_CODE
-    mls r8, r3, r9, r8
-    str r8, [sp, #ENTRY]
-    adr.w r8, .Lhead_end + 1
-    mov r9, #HEAD_ROW_CODE
-    mls r8, r3, r9, r8
+    add r5, r5, r2, lsl #3  // 40 bytes a row
+    str r5, [sp, #X]
+    str r0, [sp, #LEFT]
+    adr.w r7, .Lblock_end + 1
+    movs r0, #BLOCK_ROW_CODE
+    mls r7, r3, r0, r7
+    str r7, [sp, #ENTRY]
+    adr.w r7, .Lhead_end + 1
+    movs r0, #HEAD_ROW_CODE
+    mls r7, r3, r0, r7
     ldrd r0, r1, [sp, #START]
     mov r2, r0
     mov r3, r1
     mov r4, r0
     mov r5, r1
-    bx r8
+    bx r7
+
+.Lload:                     // the filter's weights, from unrolled row r7 on; keeps r1
+    str r7, [sp, #FIRST]
+    ldr r0, [sp, #FILTER]
+    adr.w r2, .Lload_row + 1
+    add r2, r2, r7, lsl #2
+    bx r2
+    .p2align 2
+.Lload_row:                 // 4 bytes a row
+    b.w .Lload_row_0        // these two: below
+    b.w .Lload_row_1
+.Lload_row_2:
+    vldmia r0!, {s0-s3}
+    vldmia r0!, {s4-s7}
+    vldmia r0!, {s8-s11}
+    vldmia r0!, {s12-s15}
+    vldmia r0!, {s16-s19}
+    vldmia r0!, {s20-s23}
+    vldmia r0!, {s24-s27}
+    vldmia r0!, {s28-s31}
+    b.w .Lloaded
+
     .p2align 2
     ten_rows head_products, r7, r8
     .p2align 2
@@ -186,18 +207,28 @@ kws_pairs_filter_rows:  // r0: kws_pairs_job
 
 .Lblock:                    // r5: the part that this block's first output has already
     ldr r8, [sp, #X]
-    ldr r10, [sp, #BLOCK_BYTES]
+    ldr r6, [sp, #BLOCK_BYTES]
     ldr lr, [sp, #ENTRY]
-    add r10, r10, r8
-    str r10, [sp, #X]
+    add r6, r6, r8
+    str r6, [sp, #X]
     ldrd r6, r7, [sp, #START]
-    add r0, r6, r5
+    adds r0, r6, r5
     mov r1, r7
     mov r2, r6
     mov r3, r7
     mov r4, r6
     mov r5, r7
     bx lr
+
+.Lload_row_0:
+    ldm r0!, {r2-r5}
+    stm sp, {r2-r5}
+.Lload_row_1:
+    ldm r0!, {r2-r5}
+    strd r2, r3, [sp, #16]
+    strd r4, r5, [sp, #24]
+    b.w .Lload_row_2
+
     .p2align 2
     ten_rows block_products, r9, r10
     .p2align 2
@@ -245,34 +276,5 @@ kws_pairs_filter_rows:  // r0: kws_pairs_job
     add sp, sp, #FRAME
     vpop {s16-s31}
     pop {r3-r11, pc}
-
-.Lload:                     // the filter's weights, from unrolled row r7 on; keeps r1
-    str r7, [sp, #FIRST]
-    ldr r8, [sp, #FILTER]
-    adr.w r9, .Lload_row + 1
-    add r9, r9, r7, lsl #2
-    bx r9
-    .p2align 2
-.Lload_row:                 // 4 bytes a row
-    b.w .Lload_row_0
-    b.w .Lload_row_1
-.Lload_row_2:
-    vldmia r8!, {s0-s3}
-    vldmia r8!, {s4-s7}
-    vldmia r8!, {s8-s11}
-    vldmia r8!, {s12-s15}
-    vldmia r8!, {s16-s19}
-    vldmia r8!, {s20-s23}
-    vldmia r8!, {s24-s27}
-    vldmia r8!, {s28-s31}
-    b.w .Lloaded
-.Lload_row_0:
-    ldm r8!, {r2-r5}
-    stm sp, {r2-r5}
-.Lload_row_1:
-    ldm r8!, {r2-r5}
-    strd r2, r3, [sp, #16]
-    strd r4, r5, [sp, #24]
-    b .Lload_row_2
     .size kws_pairs_filter_rows, . - kws_pairs_filter_rows
 #endif
