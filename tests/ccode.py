@@ -13,6 +13,7 @@ from kws_nb.host import sources_hash
 ROOT = checkout()
 CORE, HOST, C_TESTS = (ROOT / "firmware" / name for name in ("kws/src", "host", "tests"))
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+QEMU = ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "stdio", "-semihosting"]
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 
 
@@ -28,7 +29,10 @@ def has_libfuzzer():
         return False
     probe = build_dir() / "tests/libfuzzer_probe"
     probe.parent.mkdir(parents=True, exist_ok=True)
-    source = "#include <stddef.h>\n#include <stdint.h>\nint LLVMFuzzerTestOneInput(const uint8_t* d, size_t n) { (void)d; (void)n; return 0; }\n"
+    source = (
+        "#include <stddef.h>\n#include <stdint.h>\n"
+        "int LLVMFuzzerTestOneInput(const uint8_t* d, size_t n) { (void)d; (void)n; return 0; }\n"
+    )
     command = ["clang", "-fsanitize=fuzzer,address,undefined", "-x", "c", "-", "-o", str(probe)]
     return subprocess.run(command, input=source, text=True, capture_output=True).returncode == 0
 
@@ -66,3 +70,12 @@ def run_program(program, *arguments, **kwargs):
     done = subprocess.run([str(part) for part in (program, *arguments)], capture_output=True, timeout=900, **kwargs)
     assert done.returncode == 0, (done.stdout[-3000:], done.stderr[-3000:])
     return done.stdout
+
+
+def clip_source(samples):
+    "What QEMU's image hears, as C."
+    values = ", ".join(map(str, samples.tolist()))
+    return f"""#include <stdint.h>
+const int16_t port_clip[] = {{{values}}};
+const uint32_t port_clip_samples = {len(samples)};
+"""

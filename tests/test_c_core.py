@@ -23,11 +23,12 @@ def test_frontend_gives_the_golden_features(clip, tmp_path):
     samples = tmp_path / "samples"
     samples.write_bytes(to_int16(read_clip(checkout() / f"data/clips/{clip}.wav")).astype("<i2").tobytes())
     units = [CORE / name for name in ("kws_frontend.c", "kws_tables.c")]
-    run_program(compile_program("test_frontend", [C_TESTS / "test_frontend.c", *units]), samples, C_TESTS / f"golden/{clip}.features")
+    program = compile_program("test_frontend", [C_TESTS / "test_frontend.c", *units])
+    run_program(program, samples, C_TESTS / f"golden/{clip}.features")
 
 
 def test_batches_give_what_the_stream_gives():
-    units = [*(CORE / name for name in ("kws_frontend.c", "kws_tables.c")), *(HOST / name for name in ("kws_host_features.c", "kws_host_augment.c"))]
+    units = [CORE / "kws_frontend.c", CORE / "kws_tables.c", HOST / "kws_host_features.c", HOST / "kws_host_augment.c"]
     run_program(compile_program("test_host", [C_TESTS / "test_host.c", *units]))
 
 
@@ -36,9 +37,11 @@ def test_square_root_at_once_equals_digit_by_digit():
 
 
 def test_network_gives_the_interpreters_bytes():
-    real = quantize_features(np.stack([micro_features(to_int16(read_clip(path))) for path in CLIPS]), read_tflite(reference_model()).inputs[0])
+    features = np.stack([micro_features(to_int16(read_clip(path))) for path in CLIPS])
+    real = quantize_features(features, read_tflite(reference_model()).inputs[0])
     rng = np.random.default_rng(0)
-    extreme = np.stack([np.full((49, 40), value, np.int8) for value in (-128, -1, 0, 127)] + [rng.choice([-128, 127], (49, 40)).astype(np.int8)])
+    constant = [np.full((49, 40), value, np.int8) for value in (-128, -1, 0, 127)]
+    extreme = np.stack([*constant, rng.choice([-128, 127], (49, 40)).astype(np.int8)])
     windows = np.concatenate([real.reshape(-1, 49, 40), extreme, rng.integers(-128, 128, (10, 49, 40), np.int8)])
     program = compile_program("run_model", [C_TESTS / "run_model.c", *core_units()])
     scores = np.frombuffer(run_program(program, input=windows.tobytes()), np.int8).reshape(-1, len(LABELS))
@@ -68,7 +71,8 @@ def test_functions_in_headers_are_static_inline():
 def test_one_header_chooses_the_kernels():
     "Two switches once disagreed: at -O0 the network was fast and the front end plain."
     units = [path for path in (checkout() / "firmware").rglob("*") if path.suffix in (".c", ".h", ".S")]
-    assert [unit.name for unit in units if re.search("__ARM_FEATURE|__ARM_FP|KWS_PLAIN_C", unit.read_text())] == ["kws_cpu.h"]
+    asking = [unit.name for unit in units if re.search("__ARM_FEATURE|__ARM_FP|KWS_PLAIN_C", unit.read_text())]
+    assert asking == ["kws_cpu.h"]
 
 
 class Reference:
@@ -117,8 +121,15 @@ def recognize(lines):
     return run_program(program, input="\n".join(lines).encode() + b"\n").decode().splitlines()
 
 
-@pytest.mark.parametrize("settings", [SMOOTHING, dict(window_ms=500, threshold=150, suppression_ms=0, minimum_count=1),
-                                      dict(window_ms=3000, threshold=100, suppression_ms=500, minimum_count=64), dict(window_ms=1, threshold=0, suppression_ms=65535, minimum_count=1)])  # fmt: skip
+SETTINGS = [
+    SMOOTHING,
+    dict(window_ms=500, threshold=150, suppression_ms=0, minimum_count=1),
+    dict(window_ms=3000, threshold=100, suppression_ms=500, minimum_count=64),
+    dict(window_ms=1, threshold=0, suppression_ms=65535, minimum_count=1),
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("step", [320, 640, 3200])
 def test_recognizer_equals_the_reference(settings, step):
     reference, expected = Reference(**settings), []
@@ -175,10 +186,13 @@ def test_protocol_survives_a_fuzzer(tmp_path):
     if not has_libfuzzer():
         run_program(compile_program("replay_protocol", units), 80_000, *CORPUS)
         return
-    program = compile_program("fuzz_protocol", units, ["-fsanitize=fuzzer", "-DKWS_LIBFUZZER"], cc=shutil.which("clang"))
+    flags = ["-fsanitize=fuzzer", "-DKWS_LIBFUZZER"]
+    program = compile_program("fuzz_protocol", units, flags, cc=shutil.which("clang"))
     found = tmp_path / "found"
     found.mkdir()
-    run_program(program, "-max_total_time=15", "-max_len=600", "-seed=1", "-timeout=300", f"-dict={C_TESTS / 'protocol.dict'}", f"-artifact_prefix={tmp_path}/", found, C_TESTS / "corpus")
+    limits = ["-max_total_time=15", "-max_len=600", "-seed=1", "-timeout=300"]
+    places = [f"-dict={C_TESTS / 'protocol.dict'}", f"-artifact_prefix={tmp_path}/", found, C_TESTS / "corpus"]
+    run_program(program, *limits, *places)
 
 
 def test_golden_features_are_whole():

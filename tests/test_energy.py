@@ -3,7 +3,16 @@
 import pytest
 
 from kws_nb.core import KwsError
-from kws_nb.studies.energy import DRAWS, battery_hours, battery_table, busy_ms, energy_uj, mean_currents, plot_currents, plot_hops
+from kws_nb.studies.energy import (
+    DRAWS,
+    battery_hours,
+    battery_table,
+    busy_ms,
+    energy_uj,
+    mean_currents,
+    plot_currents,
+    plot_hops,
+)
 
 
 def test_energy_by_hand():
@@ -22,7 +31,8 @@ def test_currents_by_hand():
 
 def test_battery_by_hand():
     assert battery_hours(225, 2.25) == pytest.approx(100)
-    assert battery_table({"one": 2.5, "parts": {"a": 1.0, "b": 1.5}}, {"cell": 120}).rows == (("one", "2.0"), ("parts", "2.0"))
+    table = battery_table({"one": 2.5, "parts": {"a": 1.0, "b": 1.5}}, {"cell": 120})
+    assert table.rows == (("one", "2.0"), ("parts", "2.0"))
 
 
 def test_work_falls_where_rows_are_kept():
@@ -32,8 +42,15 @@ def test_work_falls_where_rows_are_kept():
     assert work[1] < 1000, "the board keeps up with a prediction every 20 ms"
 
 
-@pytest.mark.parametrize("wrong", [lambda: energy_uj(-1), lambda: energy_uj(1, -1), lambda: energy_uj(1, 1, 0), lambda: mean_currents(-1), lambda: mean_currents(1000.5),
-                                   lambda: battery_hours(0, 1), lambda: battery_hours(225, 0), lambda: busy_ms(0), lambda: busy_ms(50), lambda: busy_ms(1.5), lambda: plot_hops({0: 1})])  # fmt: skip
+NONSENSE = [
+    *(lambda: energy_uj(-1), lambda: energy_uj(1, -1), lambda: energy_uj(1, 1, 0)),
+    *(lambda: mean_currents(-1), lambda: mean_currents(1000.5)),
+    *(lambda: battery_hours(0, 1), lambda: battery_hours(225, 0)),
+    *(lambda: busy_ms(0), lambda: busy_ms(50), lambda: busy_ms(1.5), lambda: plot_hops({0: 1})),
+]
+
+
+@pytest.mark.parametrize("wrong", NONSENSE)
 def test_nonsense_is_refused(wrong):
     with pytest.raises(KwsError, match="expected"):
         wrong()
@@ -42,6 +59,7 @@ def test_nonsense_is_refused(wrong):
 def test_pictures():
     ways = {"a": mean_currents(10), "b": mean_currents(100)}
     bars = plot_currents(ways)
-    assert [sum(trace.x[i] for trace in bars.data) for i in (0, 1)] == pytest.approx([sum(parts.values()) for parts in ways.values()])
+    lengths = [sum(trace.x[i] for trace in bars.data) for i in (0, 1)]
+    assert lengths == pytest.approx([sum(parts.values()) for parts in ways.values()])
     days = plot_hops({2: 0, 4: 1000}, 24).data[0]
     assert list(days.x) == [40, 80] and list(days.y) == pytest.approx([1 / 2.053, 1 / 5.35])

@@ -20,7 +20,13 @@ def op():
 
     def run(clip):
         return audio_microfrontend_op.audio_microfrontend(
-            tf.constant(clip), sample_rate=16000, window_size=30, window_step=20, num_channels=40, out_scale=1, out_type=tf.float32
+            tf.constant(clip),
+            sample_rate=16000,
+            window_size=30,
+            window_step=20,
+            num_channels=40,
+            out_scale=1,
+            out_type=tf.float32,
         ).numpy()
 
     return run
@@ -31,7 +37,8 @@ def test_equals_tensorflow_on_every_test_clip(op, data):
     assert len(clips) >= 500
     ours = frontend_integers(clips)
     different = [i for i, clip in enumerate(clips) if not np.array_equal(op(clip), ours[i])]
-    assert not different, f"{len(different)} of {len(clips)} clips differ, first {different[0]} ({data.testing.words[different[0]]})"
+    words = [data.testing.words[i] for i in different[:5]]
+    assert not different, f"{len(different)} of {len(clips)} clips differ, first {different[:5]} ({words})"
 
 
 @pytest.mark.parametrize("name", extreme_clips())
@@ -147,6 +154,7 @@ def test_core_compiles_with_pips_compiler(tmp_path, data):
         ffi.cdef(re.sub(r"^#.*$", "", (firmware_dir() / header).read_text(), flags=re.M))
     lib, clips = ffi.dlopen(str(library)), np.ascontiguousarray(data.testing.clips[:20])
     out = np.empty((20, 49, 40), np.uint16)
-    assert lib.kws_host_features(ffi.from_buffer("int16_t[]", clips), 20, 16000, 320, ffi.from_buffer("uint16_t[]", out)) == 0
+    samples, features = ffi.from_buffer("int16_t[]", clips), ffi.from_buffer("uint16_t[]", out)
+    assert lib.kws_host_features(samples, 20, 16000, 320, features) == 0
     np.testing.assert_array_equal(out, frontend_integers(clips))
-    assert lib.kws_host_features(ffi.from_buffer("int16_t[]", clips), 20, 16000, 0, ffi.from_buffer("uint16_t[]", out)) != 0
+    assert lib.kws_host_features(samples, 20, 16000, 0, features) != 0

@@ -54,7 +54,7 @@ def square(period, high=LOUD, low=QUIET, n=4800):
 
 
 def flat_window(signs, amplitude):
-    "One window's samples, which the window turns into `amplitude` (or -amplitude - 1) wherever 16 bits suffice for that."
+    "One window's samples, which the window turns into `amplitude` (or -amplitude - 1) wherever 16 bits suffice."
     return signs * np.minimum(LOUD, -(-amplitude * 4096 // np.maximum(window_table(), 1)))
 
 
@@ -126,7 +126,8 @@ def energies_of_split(points):
     p_re, p_im, q_re, q_im = half(re[k]), half(im[k]), half(re[256 - k]), half(int16(-im[256 - k]))
     t_re, t_im = np.array(twiddle_tables()[1]).T
     d_re, d_im, even_re, even_im = p_re - q_re, p_im - q_im, p_re + q_re, p_im + q_im
-    odd_re, odd_im = int16((d_re * t_re - d_im * t_im + 0x4000) >> 15), int16((d_re * t_im + d_im * t_re + 0x4000) >> 15)
+    odd_re = int16((d_re * t_re - d_im * t_im + 0x4000) >> 15)
+    odd_im = int16((d_re * t_im + d_im * t_re + 0x4000) >> 15)
     energies = np.zeros(256, int)
     energies[k] = (even_re + odd_re >> 1) ** 2 + (even_im + odd_im >> 1) ** 2
     energies[256 - k] = (even_re - odd_re >> 1) ** 2 + (odd_im - even_im >> 1) ** 2
@@ -142,8 +143,9 @@ def test_kernels(front_end):
     "The split at the edges of 16 bits, and square roots next to where they are rounded: audio hardly gets there."
     rng = np.random.default_rng(5)
     edges = [QUIET, QUIET + 1, -16385, -16384, -16383, -1, 0, 1, 16383, 16384, 16385, LOUD]
-    squares = [int(n) ** 2 for n in np.r_[1 : 2**24 - 1 : 40j, rng.integers(0, 2**24 - 1, 60), 0xFFFF, 0x10000, 0x10001]]
-    roots = [x for square, n in ((s, isqrt(s)) for s in squares) for x in (square, square + n, square + n + 1, square - n + 1)]
+    whole = np.r_[1 : 2**24 - 1 : 40j, rng.integers(0, 2**24 - 1, 60), 0xFFFF, 0x10000, 0x10001]
+    near = [(n**2, n) for n in map(int, whole)]
+    roots = [x for square, n in near for x in (square, square + n, square + n + 1, square - n + 1)]
     roots += [0, 1, 2, 3, 2**32 - 1, 2**32, 2**48 - 2**25] + [int(x) for x in 2.0 ** rng.uniform(0, 47.99, 600)]
     for i in range(0, len(roots) - 127, 64):
         for points in (rng.choice(edges, (256, 2)), rng.integers(QUIET, LOUD + 1, (256, 2))):
@@ -177,7 +179,8 @@ def test_chunks(front_end, chunks):
 
 @pytest.mark.parametrize("step", [1, 2, 63, 160, 253])
 def test_steps(front_end, step):
-    check(front_end, np.random.default_rng(4).integers(-3000, 3000, 600 if step < 3 else 4000), step=step, chunks=(160, 37))
+    noise = np.random.default_rng(4).integers(-3000, 3000, 600 if step < 3 else 4000)
+    check(front_end, noise, step=step, chunks=(160, 37))
 
 
 def test_what_the_fast_tables_take_for_granted():
@@ -208,8 +211,10 @@ def sizes(elf):
     from elftools.elf.elffile import ELFFile
 
     with open(elf, "rb") as file:
-        symbols = [(s.name, s["st_info"]["type"], s["st_size"]) for s in ELFFile(file).get_section_by_name(".symtab").iter_symbols()]
-    code = sum(size for name, kind, size in symbols if kind == "STT_FUNC" and (name.startswith("kws_") or name == "drop_overflowing"))
+        table = ELFFile(file).get_section_by_name(".symtab")
+        symbols = [(s.name, s["st_info"]["type"], s["st_size"]) for s in table.iter_symbols()]
+    functions = [(name, size) for name, kind, size in symbols if kind == "STT_FUNC"]
+    code = sum(size for name, size in functions if name.startswith("kws_") or name == "drop_overflowing")
     tables = sum(size for name, kind, size in symbols if kind == "STT_OBJECT" and name.startswith("kws_"))
     return dict(code=code, tables=tables, state=dict((name, size) for name, _, size in symbols)["frontend"])
 
@@ -219,12 +224,17 @@ GCC = ["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-
 
 
 @pytest.mark.parametrize("plain", [[], ["-DKWS_PLAIN_C"]], ids=["dsp", "plain"])
-@pytest.mark.parametrize("command", [pytest.param(CLANG, id="clang"), pytest.param(GCC, id="gcc", marks=pytest.mark.needs("arm-none-eabi-gcc"))])
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(CLANG, id="clang"), pytest.param(GCC, id="gcc", marks=pytest.mark.needs("arm-none-eabi-gcc"))],
+)
 def test_compiles_without_warnings(command, plain, tmp_path):
     source = firmware_dir() / "kws/src"
-    flags = ["-std=c11", "-O3", "-ffreestanding", "-fwrapv", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-I", firmware_dir() / "emulated", "-I", source]
+    flags = ["-std=c11", "-O3", "-ffreestanding", "-fwrapv", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+    flags += ["-I", firmware_dir() / "emulated", "-I", source]
     for name in ("kws_frontend.c", "kws_frontend_dsp.c", "kws_fft_dsp.c", "kws_tables.c"):
-        done = subprocess.run([str(part) for part in (*command, *flags, *plain, "-c", source / name, "-o", tmp_path / "unit.o")], capture_output=True, text=True)
+        whole = [str(part) for part in (*command, *flags, *plain, "-c", source / name, "-o", tmp_path / "unit.o")]
+        done = subprocess.run(whole, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
 

@@ -4,6 +4,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from ccode import QEMU, clip_source
 
 from kws_nb.audio import fit_length, to_int16
 from kws_nb.board import Board, build_firmware, parse_line
@@ -12,7 +13,8 @@ from kws_nb.speech import speak
 
 @pytest.fixture(scope="module")
 def samples():
-    return np.concatenate([fit_length(to_int16(s)) for s in speak([("yes", "en-us+f3", 160, 50), ("no", "en+m2", 140, 40), ("tree", "en-029+f5", 150, 60)])])
+    said = [("yes", "en-us+f3", 160, 50), ("no", "en+m2", 140, 40), ("tree", "en-029+f5", 150, 60)]
+    return np.concatenate([fit_length(to_int16(s)) for s in speak(said)])
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +33,7 @@ def test_gcc_image_says_the_same(samples, expected):
 
 @pytest.mark.needs("arm-none-eabi-gcc", "qemu-system-arm")
 def test_qemu_says_the_same(samples, expected):
-    values = ", ".join(map(str, samples.tolist()))
-    clip = f"#include <stdint.h>\nconst int16_t port_clip[] = {{{values}}};\nconst uint32_t port_clip_samples = {len(samples)};\n"
-    image = build_firmware(toolchain="gcc", board="qemu", extra={"clip.c": clip})
-    command = ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "stdio", "-semihosting", "-kernel", image]
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    image = build_firmware(toolchain="gcc", board="qemu", extra={"clip.c": clip_source(samples)})
+    options = dict(capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    done = subprocess.run([*QEMU, "-kernel", str(image)], **options)
     assert [h for h in map(parse_line, done.stdout.splitlines()) if h] == expected, done.stderr[-500:]

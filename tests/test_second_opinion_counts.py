@@ -6,7 +6,7 @@ QEMU counts with a plugin, firmware/tests/qemu_count.c. Both count an instructio
 import subprocess
 
 import pytest
-from ccode import C_TESTS, CORE, ROOT, model_folder
+from ccode import C_TESTS, CORE, QEMU, ROOT, clip_source, model_folder
 
 from kws_nb.audio import read_clip, to_int16
 from kws_nb.board import build_firmware, parse_line
@@ -20,7 +20,8 @@ CPU = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"]
 @pytest.mark.parametrize("optimise", ["-O3", "-Os"])
 def test_gcc_builds_the_image_without_a_warning(tmp_path, optimise):
     boards = [ROOT / "firmware/emulated", ROOT / "firmware/qemu"]
-    units = [*CORE.glob("*.[cS]"), model_folder() / "kws_model.c", *(unit for board in boards for unit in board.glob("*.c"))]
+    units = [*CORE.glob("*.[cS]"), model_folder() / "kws_model.c"]
+    units += [unit for board in boards for unit in board.glob("*.c")]
     include = [part for place in (CORE, model_folder(), *boards) for part in ("-I", place)]
     command = ["arm-none-eabi-gcc", *CPU, *WARNINGS, "-std=c11", optimise, "-ffreestanding", *include, "-c", *units]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=tmp_path)
@@ -45,15 +46,12 @@ class QemuMachine(Machine):
 @pytest.mark.parametrize("word", ["yes", "no"])
 def test_both_emulators_count_the_same(tmp_path, word):
     samples = to_int16(read_clip(ROOT / f"data/clips/{word}.wav"))
-    values = ", ".join(map(str, samples.tolist()))
-    clip = f"#include <stdint.h>\nconst int16_t port_clip[] = {{{values}}};\nconst uint32_t port_clip_samples = {len(samples)};\n"
-    image = build_firmware(toolchain="gcc", board="qemu", extra={"clip.c": clip})
+    image = build_firmware(toolchain="gcc", board="qemu", extra={"clip.c": clip_source(samples)})
 
     plugin, count = tmp_path / "libqemu_count.so", tmp_path / "count"
     command = ["cc", "-std=c11", *WARNINGS, "-O2", "-fPIC", "-shared", C_TESTS / "qemu_count.c", "-o", plugin]
     subprocess.run([str(part) for part in command], check=True)
-    command = ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "stdio", "-semihosting"]
-    command += ["-kernel", image, "-plugin", f"{plugin},count={count}"]
+    command = [*QEMU, "-kernel", image, "-plugin", f"{plugin},count={count}"]
     done = subprocess.run([str(part) for part in command], capture_output=True, timeout=50, stdin=subprocess.DEVNULL)
     assert done.returncode == 0 and count.is_file(), done.stderr[-500:]
 

@@ -22,7 +22,8 @@ class Draw:
     source: str
 
 SUPPLY_V = 3.
-CPU = Draw('processor at work', 3.3, 'nRF52840 Product Specification: 52 µA/MHz, CoreMark from flash, cache, DC/DC, 64 MHz')
+CPU = Draw('processor at work', 3.3,
+           'nRF52840 Product Specification: 52 µA/MHz, CoreMark from flash, cache, DC/DC, 64 MHz')
 SLEEP = Draw('processor asleep', .003, 'the same: System ON, RTC, a few µA with RAM retained (1.5 without)')
 PDM = Draw('PDM, its clock and DMA', 1.4, 'Nordic DevZone 105386, nRF52832; 1.0 to 1.7 elsewhere')
 MICROPHONE = Draw('microphone', .65, 'ST MP34DT05-A data sheet: 650 µA')
@@ -34,13 +35,16 @@ def energy_uj(time_ms:float,        # the processor is at work
               voltage_v=SUPPLY_V
              )->float:              # µJ
     "What some work of the processor costs."
-    if time_ms < 0 or current_ma < 0 or voltage_v <= 0: raise KwsError(f'{time_ms} ms at {current_ma} mA and {voltage_v} V: expected a time and a current of 0 or more and a voltage above 0')
+    if time_ms < 0 or current_ma < 0 or voltage_v <= 0:
+        raise KwsError(f'{time_ms} ms at {current_ma} mA and {voltage_v} V: '
+                       'expected a time and a current of 0 or more and a voltage above 0')
     return time_ms*current_ma*voltage_v
 
 # %% ../../nbs/studies/energy.ipynb #de3df4eb
 def check_hop(hop:int):
     "Refuse a hop that is none."
-    if not isinstance(hop, int) or not 1 <= hop <= N_FRAMES: raise KwsError(f'hop is {hop!r}; expected a whole number of frames of {STEP_MS} ms, 1 to {N_FRAMES}')
+    if isinstance(hop, int) and 1 <= hop <= N_FRAMES: return
+    raise KwsError(f'hop is {hop!r}; expected a whole number of frames of {STEP_MS} ms, 1 to {N_FRAMES}')
 
 def busy_ms(hop=2,    # frames of 20 ms between two predictions
             seconds=3 # of speech to hear
@@ -49,7 +53,8 @@ def busy_ms(hop=2,    # frames of 20 ms between two predictions
     import numpy as np
     from kws_nb.audio import fit_length, read_clip, to_int16
     check_hop(hop)
-    clips = [fit_length(to_int16(read_clip(models_dir().parent/f'clips/{name}.wav'))) for name in ('yes', 'no')]
+    def clip(name): return fit_length(to_int16(read_clip(models_dir().parent/f'clips/{name}.wav')))
+    clips = [clip(name) for name in ('yes', 'no')]
     speech = np.concatenate([clips[i % 2] for i in range(seconds + 1)])
     with Board() as board:
         board.settings(hop=hop)
@@ -66,17 +71,24 @@ def mean_currents(busy_ms:float # ms of work in a second
     "What each part draws while the board listens."
     if not 0 <= busy_ms <= 1000: raise KwsError(f'{busy_ms} ms of work in a second: expected 0 to 1000')
     share = busy_ms/1000
-    return {CPU.part: CPU.ma*share, SLEEP.part: SLEEP.ma*(1 - share), PDM.part: PDM.ma, MICROPHONE.part: MICROPHONE.ma}
+    return {CPU.part: CPU.ma*share, SLEEP.part: SLEEP.ma*(1 - share),
+            PDM.part: PDM.ma, MICROPHONE.part: MICROPHONE.ma}
 
 # %% ../../nbs/studies/energy.ipynb #329c2a6a
 def plot_currents(ways:dict # name -> `mean_currents`
                  ):         # plotly Figure
     "Average current by part, a bar for each way of listening."
     import plotly.graph_objects as go
-    figure = go.Figure([go.Bar(y=list(ways), x=[parts[part] for parts in ways.values()], name=part, orientation='h') for part in mean_currents(0)])
-    for name, parts in ways.items(): figure.add_annotation(y=name, x=sum(parts.values()), text=f' {sum(parts.values()):.2f} mA', showarrow=False, xanchor='left')
-    return figure.update_layout(barmode='stack', title='Current while listening (estimated)', height=180 + 50*len(ways), xaxis=dict(title='mA', range=[0, 1.15*max(sum(p.values()) for p in ways.values())]),
-                                yaxis=dict(autorange='reversed'), legend=dict(orientation='h', y=1, yanchor='bottom', x=1, xanchor='right', traceorder='normal'))
+    sums = {name: sum(parts.values()) for name, parts in ways.items()}
+    figure = go.Figure()
+    for part in mean_currents(0):
+        figure.add_bar(y=list(ways), x=[parts[part] for parts in ways.values()], name=part, orientation='h')
+    for name, ma in sums.items():
+        figure.add_annotation(y=name, x=ma, text=f' {ma:.2f} mA', showarrow=False, xanchor='left')
+    legend = dict(orientation='h', y=1, yanchor='bottom', x=1, xanchor='right', traceorder='normal')
+    return figure.update_layout(
+        barmode='stack', title='Current while listening (estimated)', height=180 + 50*len(ways), legend=legend,
+        xaxis=dict(title='mA', range=[0, 1.15*max(sums.values())]), yaxis=dict(autorange='reversed'))
 
 # %% ../../nbs/studies/energy.ipynb #5644b4a8
 BATTERIES_MAH = {'CR2032 coin cell': 225, 'LiPo, 400 mAh': 400, 'two AA, alkaline': 2500}
@@ -85,15 +97,17 @@ def battery_hours(capacity_mah:float,
                   current_ma:float  # on average
                  )->float:          # h
     "How long a battery lasts, at most."
-    if capacity_mah <= 0 or current_ma <= 0: raise KwsError(f'{capacity_mah} mAh and {current_ma} mA: expected a capacity and a current above 0')
+    if capacity_mah <= 0 or current_ma <= 0:
+        raise KwsError(f'{capacity_mah} mAh and {current_ma} mA: expected a capacity and a current above 0')
     return capacity_mah/current_ma
 
 def battery_table(ways:dict, # name -> `mean_currents`, or mA
                   batteries=BATTERIES_MAH # name -> mAh
                  )->Table:
     "Days on each battery."
-    sums = {name: sum(parts.values()) if isinstance(parts, dict) else parts for name, parts in ways.items()}
-    return Table(('days, at most (estimated)', *batteries), tuple((name, *(f'{battery_hours(mah, ma)/24:.1f}' for mah in batteries.values())) for name, ma in sums.items()))
+    def days(mah, parts): return battery_hours(mah, sum(parts.values()) if isinstance(parts, dict) else parts)/24
+    rows = [(name, *(f'{days(mah, parts):.1f}' for mah in batteries.values())) for name, parts in ways.items()]
+    return Table(('days, at most (estimated)', *batteries), tuple(rows))
 
 # %% ../../nbs/studies/energy.ipynb #3a86105c
 def plot_hops(busy:dict,              # hop in frames -> ms of work in a second
@@ -105,6 +119,10 @@ def plot_hops(busy:dict,              # hop in frames -> ms of work in a second
     x = [STEP_MS*hop for hop in busy]
     days = [battery_hours(capacity_mah, sum(mean_currents(ms).values()))/24 for ms in busy.values()]
     limit = battery_hours(capacity_mah, sum(mean_currents(0).values()))/24
-    figure = go.Figure(go.Scatter(x=x, y=days, mode='markers+lines', text=[f'{ms:.1f} ms of work in a second' for ms in busy.values()], name='estimated'))
-    figure.add_hline(y=limit, line_dash='dot', annotation_text='microphone and sleep alone', annotation_position='top left')
-    return figure.update_layout(title=f'Days on {capacity_mah:g} mAh (estimated)', height=340, xaxis=dict(title='ms between two predictions', type='log', tickvals=x), yaxis=dict(title='days', range=[0, 1.3*limit]))
+    work = [f'{ms:.1f} ms of work in a second' for ms in busy.values()]
+    figure = go.Figure(go.Scatter(x=x, y=days, mode='markers+lines', text=work, name='estimated'))
+    figure.add_hline(y=limit, line_dash='dot', annotation_text='microphone and sleep alone',
+                     annotation_position='top left')
+    return figure.update_layout(title=f'Days on {capacity_mah:g} mAh (estimated)', height=340,
+                                xaxis=dict(title='ms between two predictions', type='log', tickvals=x),
+                                yaxis=dict(title='days', range=[0, 1.3*limit]))

@@ -27,11 +27,15 @@ def pads_apart(layers # of `core_layers`, a convolution first
     "The same network with PAD as an operator of its own before the convolution."
     conv, *rest = layers
     f = conv.fields
-    height, width = ((f[f'output_{side}'] - 1)*f[f'stride_{side}'] + f[f'kernel_{side}'] for side in ('height', 'width'))
-    pads = dict(before_rows=f['pad_top'], after_rows=height - f['input_height'] - f['pad_top'], before_columns=f['pad_left'],
-                after_columns=width - f['input_width'] - f['pad_left'], before_channels=0, after_channels=0)
-    pad = Layer('pad', dict(height=f['input_height'], width=f['input_width'], channels=1) | pads | dict(value=-f['input_offset']), {}, conv.inputs, height*width)
-    return [pad, replace(conv, fields=f | dict(input_height=height, input_width=width, pad_top=0, pad_left=0), inputs=height*width), *rest]
+    def reach(side): return (f[f'output_{side}'] - 1)*f[f'stride_{side}'] + f[f'kernel_{side}']
+    height, width = reach('height'), reach('width')
+    before = dict(before_rows=f['pad_top'], before_columns=f['pad_left'], before_channels=0)
+    after = dict(after_rows=height - f['input_height'] - f['pad_top'],
+                 after_columns=width - f['input_width'] - f['pad_left'], after_channels=0)
+    image = dict(height=f['input_height'], width=f['input_width'], channels=1)
+    pad = Layer('pad', image | before | after | dict(value=-f['input_offset']), {}, conv.inputs, height*width)
+    larger = dict(input_height=height, input_width=width, pad_top=0, pad_left=0)
+    return [pad, replace(conv, fields=f | larger, inputs=height*width), *rest]
 
 # %% ../../nbs/studies/ladder.ipynb #d55e2480
 def edges_once(layers)->list:
@@ -44,8 +48,9 @@ def _step_convolution(conv, kernel, bias, multiplier, **more): # with weights in
     f = conv.fields
     taps = np.asarray(conv.arrays['weights'][1], np.int64)
     pairs = (taps[0::2] & 0xFFFF) | (taps[1::2] & 0xFFFF) << 16
-    arrays = {'pairs': ('uint32_t', pairs), 'conv.bias': ('int32_t', bias), 'conv.multiplier': ('int32_t', multiplier), 'conv.shift': conv.arrays['shift']}
-    return Layer(kernel, {f'conv.{k}': v for k, v in f.items()}, arrays | {k: ('int32_t', v) for k, v in more.items()}, conv.inputs, conv.outputs, struct='step',
+    arrays = {'pairs': ('uint32_t', pairs), 'conv.bias': ('int32_t', bias), 'conv.multiplier': ('int32_t', multiplier),
+              'conv.shift': conv.arrays['shift']} | {k: ('int32_t', v) for k, v in more.items()}
+    return Layer(kernel, {f'conv.{k}': v for k, v in f.items()}, arrays, conv.inputs, conv.outputs, struct='step',
                  scratch=2*f['input_height']*(2*f['output_width'] + 6))
 
 def in_pairs(layers,
@@ -57,10 +62,13 @@ def in_pairs(layers,
 
 # %% ../../nbs/studies/ladder.ipynb #85048f84
 def _rounded_once(taps, bias, multiplier, shift, fields): # a filter's start of the sum, multiplier, addend
-    def output(x): return np.clip(requantize(x + bias, multiplier, shift) + fields['output_offset'], fields['activation_min'], fields['activation_max'])
+    def output(x):
+        q = requantize(x + bias, multiplier, shift) + fields['output_offset']
+        return np.clip(q, fields['activation_min'], fields['activation_max'])
     low, high = 255*int(np.minimum(taps, 0).sum()), 255*int(np.maximum(taps, 0).sum())
     if found := single_rounding(output, low, high, multiplier/2**31*2.**shift, -low): return found
-    raise KwsError('A filter has no single rounding that is exact: the ladder is for models whose convolution is followed by a RELU')
+    raise KwsError('A filter has no single rounding that is exact: '
+                   'the ladder is for models whose convolution is followed by a RELU')
 
 def round_once(layers)->list:
     "The blocked convolution with one rounding instead of two."
@@ -73,20 +81,22 @@ def round_once(layers)->list:
 # %% ../../nbs/studies/ladder.ipynb #13c8eada
 def dense_packed(layers)->list:
     "One rounding, and the fully connected layer as shipped."
-    return [fast_layers([layer])[0].fast if layer.kernel == 'fully_connected' else layer for layer in round_once(layers)]
+    def packed(layer): return fast_layers([layer])[0].fast if layer.kernel == 'fully_connected' else layer
+    return [packed(layer) for layer in round_once(layers)]
 
 # %% ../../nbs/studies/ladder.ipynb #97c46299
 def step_source(layers # of `Layer`
                )->str: # text of kws_model.c
     "A chain of layers as C, with static buffers."
-    parts, calls, current = ['#include "kws_model.h"\n#include "kws_nn.h"\n#include "kws_step.h"\n'], [], 'input'
+    parts, calls, current = ['#include "kws_model.h"', '#include "kws_nn.h"', '#include "kws_step.h"\n'], [], 'input'
     def array(i, field): return f'layer{i}_{field.split(".")[-1]}'
     for i, layer in enumerate(layers):
         for field, (ctype, values) in layer.arrays.items():
             numbers = ', '.join(f'{int(v)}{"u"*(ctype == "uint32_t")}' for v in values)
             parts.append(f'static const {ctype} {array(i, field)}[] = {{{numbers}}};')
         fields = layer.fields | {field: array(i, field) for field in layer.arrays}
-        parts.append(f'static const kws_{layer.struct or layer.kernel} layer{i} = {{{", ".join(f".{k} = {v}" for k, v in fields.items())}}};')
+        initial = ', '.join(f'.{k} = {v}' for k, v in fields.items())
+        parts.append(f'static const kws_{layer.struct or layer.kernel} layer{i} = {{{initial}}};')
         following, scratch = 'scores' if i == len(layers) - 1 else f'output{i}', ''
         if following != 'scores': parts.append(f'static int8_t {following}[{layer.outputs}];')
         if layer.scratch: scratch = f', scratch{i}'
@@ -115,10 +125,16 @@ class Step:
     moved_rows: int = 0   # 0: a whole window; else one that has moved by so many
 
 SMALL = ('-Os', '-g') # without -g, zig's clang throws the symbols away; the linker drops what else -g adds
-STEPS = (Step('plain C, -Os, PAD an operator', pads_apart, SMALL), Step('padding inside the convolution', list, SMALL), Step('-O3', list),
-         Step('edges asked once an output', edges_once), Step('int16 pairs: SMLAD', in_pairs), Step('4 pixels × 1 filter', lambda layers: in_pairs(layers, 'step_blocked')),
-         Step('one rounding instead of two', round_once), Step('dense layer: 4 products a word', dense_packed),
-         Step('two columns in one SMLAL', None), Step('only rows that are new (40 ms)', None, moved_rows=2))
+STEPS = (Step('plain C, -Os, PAD an operator', pads_apart, SMALL),
+         Step('padding inside the convolution', list, SMALL),
+         Step('-O3', list),
+         Step('edges asked once an output', edges_once),
+         Step('int16 pairs: SMLAD', in_pairs),
+         Step('4 pixels × 1 filter', lambda layers: in_pairs(layers, 'step_blocked')),
+         Step('one rounding instead of two', round_once),
+         Step('dense layer: 4 products a word', dense_packed),
+         Step('two columns in one SMLAL', None),
+         Step('only rows that are new (40 ms)', None, moved_rows=2))
 
 # %% ../../nbs/studies/ladder.ipynb #5fc96078
 @dataclass(frozen=True)
@@ -139,9 +155,10 @@ class Rung:
 def check_ladder(layers # of `core_layers`
                 ):
     "Refuse a model that the steps are not written for."
-    fast = fast_layers(layers)
-    if not fast[0].fast or fast[0].fast.kernel != 'conv2d_pairs' or layers[0].fields['kernel_width'] != 8:
-        raise KwsError('The ladder is for a convolution with one input channel, a kernel 8 wide and stride 2 whose filters fit kws_conv2d_pairs, as TinyConv; for any other model see kws_nb.verify')
+    fast = fast_layers(layers)[0].fast
+    if not fast or fast.kernel != 'conv2d_pairs' or layers[0].fields['kernel_width'] != 8:
+        raise KwsError('The ladder is for a convolution with one input channel, a kernel 8 wide and stride 2 '
+                       'whose filters fit kws_conv2d_pairs, as TinyConv; for any other model see kws_nb.verify')
 
 # %% ../../nbs/studies/ladder.ipynb #c320ff4a
 def climb(step:Step,
@@ -156,15 +173,24 @@ def climb(step:Step,
     layers = core_layers(graph)
     check_ladder(layers)
     inputs = np.stack(list(verification_inputs(graph.inputs[0], n, seed).values()))
-    before, moved = inputs, step.moved_rows
-    if moved: inputs = np.concatenate([before[:, moved:], np.roll(before, 1, 0)[:, :moved]], 1) # what follows is the next input's beginning
-    extra = {path.name: path.read_text() for path in (firmware_dir()/'steps').glob('*.[ch]')} | {'kws_model.c': step_source(step.layers(layers))} if step.layers else None
+    before, moved, extra = inputs, step.moved_rows, None
+    if moved: # what follows is the next input's beginning
+        inputs = np.concatenate([before[:, moved:], np.roll(before, 1, 0)[:, :moved]], 1)
+    if step.layers:
+        extra = {path.name: path.read_text() for path in (firmware_dir()/'steps').glob('*.[ch]')}
+        extra['kws_model.c'] = step_source(step.layers(layers))
     board = RawBoard(model, toolchain, extra=extra, flags=step.flags)
-    def outputs(old, x): return (board.run(old), board.run(x, moved))[1] if moved else board.run(x)
-    different = sum(not np.array_equal(outputs(old, x), y.reshape(-1)) for old, x, y in zip(before, inputs, run_core(model, inputs)))
-    if different: raise KwsError(f'{step.name}: {different} of {len(inputs)} outputs differ from the plain C. That is a mistake in the kernel; counts of it mean nothing')
-    once, size = board.machine.watched['streaming' if moved else 'inference'], image_size(board.machine.elf)
-    return Rung(step.name, once['instructions']//once['calls'], once['cycles']//once['calls'], size.flash, size.ram + board.machine.stack_bytes, len(inputs))
+    different = 0
+    for old, x, expected in zip(before, inputs, run_core(model, inputs)):
+        if moved: board.run(old)
+        different += not np.array_equal(board.run(x, moved), expected.reshape(-1))
+    if different:
+        raise KwsError(f'{step.name}: {different} of {len(inputs)} outputs differ from the plain C. '
+                       'That is a mistake in the kernel; counts of it mean nothing')
+    machine, size = board.machine, image_size(board.machine.elf)
+    once = machine.watched['streaming' if moved else 'inference']
+    return Rung(step.name, once['instructions']//once['calls'], once['cycles']//once['calls'], size.flash,
+                size.ram + machine.stack_bytes, len(inputs))
 
 def ladder(model=None, toolchain='clang', **kwargs # of `climb`
           )->list: # of `Rung`
@@ -174,8 +200,12 @@ def ladder(model=None, toolchain='clang', **kwargs # of `climb`
 def ladder_table(rungs)->Table:
     "A row for each rung, each beside the one before."
     faster = [None, *(a.cycles/b.cycles for a, b in zip(rungs, rungs[1:]))]
-    rows = [(r.name, r.instructions, r.cycles, f'{r.ms:.2f}', '' if f is None else f'{f:.2f}×', r.flash, r.ram) for r, f in zip(rungs, faster)]
-    return Table(('build', 'instructions', 'cycles (est.)', 'ms at 64 MHz (est.)', 'than before', 'flash (bytes)', 'RAM (bytes)'), tuple(rows))
+    header = ('build', 'instructions', 'cycles (est.)', 'ms at 64 MHz (est.)', 'than before', 'flash (bytes)',
+              'RAM (bytes)')
+    def row(r, f):
+        times = '' if f is None else f'{f:.2f}×'
+        return r.name, r.instructions, r.cycles, f'{r.ms:.2f}', times, r.flash, r.ram
+    return Table(header, tuple(row(r, f) for r, f in zip(rungs, faster)))
 
 # %% ../../nbs/studies/ladder.ipynb #31867f34
 @dataclass(frozen=True)
@@ -198,8 +228,11 @@ ANCHORS = (Anchor("the report's board, measured", None, 5.62e6, 87.88, None, '')
 def anchor_table(anchors=ANCHORS)->Table:
     "The anchors as they were recorded."
     def million(n): return f'{n/1e6:.2f} M' if n >= 1e6 else f'{n:,.0f}'
-    return Table(('anchor (recorded, not measured here)', 'instructions', 'cycles (est.)', 'ms at 64 MHz (est.)', 'flash (bytes)', 'RAM'),
-                 tuple((a.engine, f'{a.instructions:,}' if a.instructions else '–', million(a.cycles), str(a.ms), f'{a.flash:,}' if a.flash else '–', a.ram or '–') for a in anchors))
+    def count(n): return f'{n:,}' if n else '–'
+    header = ('anchor (recorded, not measured here)', 'instructions', 'cycles (est.)', 'ms at 64 MHz (est.)',
+              'flash (bytes)', 'RAM')
+    def row(a): return a.engine, count(a.instructions), million(a.cycles), str(a.ms), count(a.flash), a.ram or '–'
+    return Table(header, tuple(row(a) for a in anchors))
 
 # %% ../../nbs/studies/ladder.ipynb #9ceac50d
 def plot_ladder(rungs:list,      # of `Rung`
@@ -208,15 +241,21 @@ def plot_ladder(rungs:list,      # of `Rung`
     "Estimated times as bars, ours and the anchors; the axis is logarithmic."
     import plotly.graph_objects as go
     figure = go.Figure()
-    for name, rows, color in (('measured here', [(r.name, r.ms) for r in rungs], '#1f77b4'), ('anchors, recorded', [(a.engine, a.ms) for a in anchors], '#bbbbbb')):
-        if rows: figure.add_bar(y=[label for label, _ in rows], x=[ms for _, ms in rows], orientation='h', name=name, marker_color=color,
-                                text=[f'{ms:.3g} ms' for _, ms in rows], textposition='outside', cliponaxis=False)
-    return figure.update_layout(title='One inference at 64 MHz (estimated; the report\'s is measured)', height=150 + 27*(len(rungs) + len(anchors)), barmode='overlay',
-                                xaxis=dict(type='log', title='ms', range=[-.15, 2.75], dtick=1), yaxis=dict(autorange='reversed'), margin=dict(l=230, r=60),
-                                legend=dict(orientation='h', y=1, yanchor='bottom', x=1, xanchor='right'))
+    ours, others = [(r.name, r.ms) for r in rungs], [(a.engine, a.ms) for a in anchors]
+    for name, rows, color in (('measured here', ours, '#1f77b4'), ('anchors, recorded', others, '#bbbbbb')):
+        if not rows: continue
+        labels, times = zip(*rows)
+        figure.add_bar(y=labels, x=times, orientation='h', name=name, marker_color=color,
+                       text=[f'{ms:.3g} ms' for ms in times], textposition='outside', cliponaxis=False)
+    return figure.update_layout(
+        title="One inference at 64 MHz (estimated; the report's is measured)",
+        height=150 + 27*(len(ours) + len(others)), barmode='overlay', margin=dict(l=230, r=60),
+        xaxis=dict(type='log', title='ms', range=[-.15, 2.75], dtick=1), yaxis=dict(autorange='reversed'),
+        legend=dict(orientation='h', y=1, yanchor='bottom', x=1, xanchor='right'))
 
 # %% ../../nbs/studies/ladder.ipynb #0267d619
 def compare_ladders(ladders:dict # toolchain -> list of `Rung`
                    )->Table:
     "Estimated cycles of each step, a column for each compiler."
-    return Table(('build', *(f'cycles, {name}' for name in ladders)), tuple((rows[0].name, *(r.cycles for r in rows)) for rows in zip(*ladders.values())))
+    rows = [(steps[0].name, *(r.cycles for r in steps)) for steps in zip(*ladders.values())]
+    return Table(('build', *(f'cycles, {name}' for name in ladders)), tuple(rows))
