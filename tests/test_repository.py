@@ -299,6 +299,7 @@ def test_examples_of_the_readme_run_as_printed(place, wheel, tmp_path):
     assert [part.strip() for part in done.stdout.split("---\n")[:-1]] == [printed for _, printed in examples]
 
 
+@pytest.mark.slow
 def test_images_are_built_reproducibly(tmp_path):
     "The same bytes from another folder, with an empty compiler cache."
     from kws_nb.board import build_firmware
