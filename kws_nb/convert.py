@@ -9,7 +9,7 @@ __all__ = ['CONVERTED', 'ENGINES', 'quiet_tensorflow', 'check_network', 'export_
            'Graph', 'read_tflite']
 
 # %% ../nbs/05_deployment.ipynb #6e13ffa9
-import contextlib, io, json, logging, os, re, shutil, tempfile, warnings
+import builtins, contextlib, io, json, logging, os, re, shutil, sys, tempfile, warnings
 import numpy as np
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,15 @@ from .tables import c_array
 _all_ = ['Tensor', 'Operator', 'Graph', 'read_tflite'] # of kws_nb.graph, for whoever converts
 
 # %% ../nbs/05_deployment.ipynb #eb7755a3
+# TensorFlow knows builtins by their ids. A notebook has an `input` for each cell; once it is freed, its id is another's
+_builtins = []
+
 @contextlib.contextmanager
 def quiet_tensorflow():
     "TensorFlow, its add-ons and their C++ say much that nobody can act on: inside this block they don't."
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('CUDA_VISIBLE_DEVICES', '-1')
+    if 'tensorflow' not in sys.modules: _builtins.extend(vars(builtins).values())
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

@@ -358,6 +358,7 @@ def test_a_damaged_image_is_refused_or_crashes_clearly(tmp_path):
             assert "x.elf" in str(error), i
 
 
+@pytest.mark.slow
 def test_an_image_keeps_its_symbols(tmp_path):
     "Told to link for size, zig leaves them out, and the board asked for them with an AttributeError."
     small = build_firmware(flags=("-Os",))
@@ -367,6 +368,7 @@ def test_an_image_keeps_its_symbols(tmp_path):
         assert board.machine.watched["inference"]["calls"] == 1 and board.machine.stack_bytes > 0
 
 
+@pytest.mark.slow
 def test_an_image_without_symbols_says_so(tmp_path):
     with pytest.raises(KwsError, match="has no symbol table"):
         Board(emulated_port(image=build_firmware(flags=("-Wl,-s",))))

@@ -193,6 +193,7 @@ def test_what_the_fast_tables_take_for_granted():
 BUDGET = dict(instructions=21_000, cycles=25_500, init=275, code=5_450, tables=3_250, state=3_200)
 
 
+@pytest.mark.slow
 def test_budget():
     front_end = FrontEnd("clang")
     before = front_end.machine.watched["frontend"]

@@ -28,6 +28,8 @@ from kws_nb.models import TinyConv
 from kws_nb.prune import prune_channels
 from kws_nb.train import BETTER, load_model, predict, save_model
 
+pytestmark = pytest.mark.slow
+
 WORDS = ("on", "off")
 TAKES = dict(training=2, validation=1, testing=2)
 

@@ -23,6 +23,8 @@ from kws_nb.studies.ladder import (
 )
 from kws_nb.verify import RawBoard, verification_inputs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=["clang", pytest.param("gcc", marks=pytest.mark.needs("arm-none-eabi-gcc"))])
 def rungs(request):

@@ -207,6 +207,7 @@ def test_no_gpu_no_times(model, features):
             time_cuda(model, features)
 
 
+@pytest.mark.slow
 def test_first_call_of_a_fresh_process():
     (run,) = first_calls(1)
     assert set(run) == {"profiler_ms", "clock_ms", "later_ms"} and min(run.values()) > 0

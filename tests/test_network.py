@@ -108,6 +108,7 @@ def test_softmax_equals_tflite(input_scale, rng):
         assert list(out) == interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0].tolist()
 
 
+@pytest.mark.slow
 def test_board_equals_interpreter_on_every_test_clip(board, data, expected):
     assert len(expected) >= 500
     different = [i for i, clip in enumerate(data.testing.clips) if board.classify(clip).codes != tuple(expected[i])]

@@ -138,6 +138,7 @@ def test_mended_links():
     assert (
         mend_links(f"[`Board`]({address}library/board.html#board)", "../") == "[`Board`](../library/board.html#board)"
     )
+    assert mend_links(f"[`B.f`]({address}library/b.html#b.f)", "../") == "[`B.f`](../library/b.html#b)"
     assert mend_links("[here](../03_model_size.ipynb#ram)", "") == "[here](../model_size.ipynb#ram)"
     assert mend_links(f"[[`f`]({address}library/a.html#f)](library/a.ipynb)", "") == "[`f`](library/a.ipynb)"
     signature = "```python\ndef f(\n    x, # of %s\n)\n```\n*See %s.*"

@@ -309,6 +309,7 @@ def run_size(*arguments):
     return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, cwd=root)
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path, reference):
     for model in ("tinyconv", reference, root / "data/models/tinyconv.safetensors"):
         done = run_size(model)
@@ -342,6 +343,7 @@ def test_command_line(tmp_path, reference):
     assert done.returncode == 1 and "there are nano33ble" in done.stderr
 
 
+@pytest.mark.slow
 def test_command_line_says_what_does_not_fit(tmp_path):
     from kws_nb.train import save_model
 

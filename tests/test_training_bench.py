@@ -18,6 +18,8 @@ from kws_nb.training_bench import (
     training_minutes,
 )
 
+pytestmark = pytest.mark.tensorflow
+
 
 def ratio(times, n):
     first, *_, last = times

@@ -53,6 +53,7 @@ def site_address():
 
 def mend_links(text, up):
     "Links of a page's Markdown: to the site itself relative, no link inside a link, and none inside code."
+    text = re.sub(rf"({re.escape(site_address())}[^)#]*#\w+)\.\w+", r"\1", text)  # a method: its class has the heading
     text = page_name(text.replace(site_address(), up).replace("](../kws_nb/widgets/", f"]({up}static/"))
     text = re.sub(r"\[\[(`[^`]+`)\]\([^)]+\)\](?=\()", r"[\1]", text)
     return re.sub(
