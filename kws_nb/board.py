@@ -188,7 +188,8 @@ def open_port(port,       # what `serial.serial_for_url` takes
 
 # %% ../nbs/library/board.ipynb #0ffcb6b6
 class _Lines: # of a board, as they arrive
-    def _lines(self): # whole lines that have arrived
+    def read_lines(self)->list: # of text, without line ends
+        "Whole lines that have arrived; what they tell is kept in `predictions` and `detections`."
         try: self._rest += self.serial.read(max(1, self.serial.in_waiting))
         except serial.SerialException as error: raise KwsError(f'The board is gone: {error}') from None
         *lines, self._rest = self._rest.split(b'\n')
@@ -200,7 +201,7 @@ class _Lines: # of a board, as they arrive
     def _until_ready(self, after=''): # and not before a line with this end
         deadline, lines, begun = time.monotonic() + self.timeout, [], False
         while True:
-            new = self._lines()
+            new = self.read_lines()
             lines += new
             for line in new:
                 begun = begun or line.endswith(after)
@@ -294,7 +295,7 @@ class Board(SerialBoard):
     def _feed(self, samples):
         try: self.serial.feed(samples)
         except serial.SerialException as error: raise KwsError(f'The board is gone: {error}') from None
-        if self.serial.in_waiting: self._lines()
+        if self.serial.in_waiting: self.read_lines()
 
     def classify(self,
                  samples  # int16 `[n]`; shorter than a second is padded

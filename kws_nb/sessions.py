@@ -322,7 +322,7 @@ def _next_samples(board, n_samples): # read lines until the board has heard so m
     deadline = time.monotonic() + board.timeout
     while not board.predictions or board.predictions[-1].sample < n_samples:
         before = len(board.predictions)
-        board._lines()
+        board.read_lines()
         if len(board.predictions) > before: deadline = time.monotonic() + board.timeout
         elif time.monotonic() > deadline: raise KwsError(f'The board has said nothing for {board.timeout} s')
     return board.predictions[-1].sample

@@ -339,7 +339,10 @@ def test_resolver_lines_are_the_operators(converted):
 
 
 def test_tensorflow_takes_no_method_for_a_builtin(tmp_path):
-    "It knows builtins by id, and a kernel's `input` lives for one cell: a method at its address was called without `self`."
+    """It knows builtins by id, and a kernel's `input` lives for one cell.
+
+    A method at its address was called without `self`.
+    """
     code = (
         "import builtins\nfrom kws_nb.convert import quiet_tensorflow\n"
         "class Kernel:\n    def ask(self): pass\n"

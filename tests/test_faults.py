@@ -21,7 +21,8 @@ from kws_nb.audio import check_clip, normalize_peak, normalize_rms, read_clip, t
 from kws_nb.board import Board, build_firmware, emulated_port
 from kws_nb.codegen import core_sources
 from kws_nb.convert import read_tflite, run_tflite
-from kws_nb.core import KwsError, atomic_path
+from kws_nb.core import KwsError, atomic_path, labels_for
+from kws_nb.data import OTHER_WORDS
 from kws_nb.features import micro_features
 from kws_nb.protocol_emulated import read_image
 from kws_nb.size import image_size
@@ -179,12 +180,13 @@ def test_every_cut_of_a_model_is_refused_or_whole(reference):
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    "TinyConv with 600 channels: 1.2 MB of weights."
+    "TinyConv with 200 channels and 12 labels: 1.2 MB of weights."
     from kws_nb.convert import convert
     from kws_nb.models import TinyConv
 
     calibration = np.random.default_rng(0).uniform(0, 26, (4, 49, 40)).astype(np.float32)
-    return convert(TinyConv(600).eval(), calibration, tmp_path_factory.mktemp("large")).int8_tflite
+    model = TinyConv(200, labels=labels_for(OTHER_WORDS[:10])).eval()
+    return convert(model, calibration, tmp_path_factory.mktemp("large")).int8_tflite
 
 
 def test_model_too_large_for_the_board(large, tmp_path, monkeypatch):

@@ -208,7 +208,7 @@ def test_quick_needs_neither_browser_notebooks_nor_tensorflow():
     "What `make quick` selects: no test of these, no import of TensorFlow, and most of the others."
 
     def selected(*options):
-        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *options]
+        command = [sys.executable, "-m", "pytest", "--collect-only", *options]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout[-2000:]
         return [line for line in done.stdout.splitlines() if line.startswith("tests/") and "::" in line]

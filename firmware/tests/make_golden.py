@@ -1,6 +1,9 @@
-"""Golden features for test_frontend.c, from TensorFlow's audio_microfrontend op: python firmware/tests/make_golden.py
+"""Golden features for test_frontend.c, from TensorFlow's audio_microfrontend op.
 
-Needs TensorFlow (the extra `convert`). Writes golden/NAME.features: uint16, little-endian, 49 rows of 40, for data/clips/NAME.wav.
+python firmware/tests/make_golden.py
+
+Needs TensorFlow (the extra `convert`). Writes golden/NAME.features for each data/clips/NAME.wav:
+uint16, little-endian, 49 rows of 40.
 """
 
 from pathlib import Path
