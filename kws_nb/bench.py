@@ -55,7 +55,7 @@ def host_latencies(seconds=.3 # for each engine
                   )->dict:    # engine -> ms, or why there is no time
     "Median time of one clip through the reference model on one core of this machine."
     from kws_nb.codegen import core_sources
-    from kws_nb.convert import quantize_features, read_tflite
+    from kws_nb.graph import quantize_features, read_tflite
     from kws_nb.latency import core_engine, litert_engine, micro_engine, time_engines, torch_engine
     from kws_nb.train import load_model
     model, int8 = load_model(models_dir()/'tinyconv.safetensors')[0], reference_model().read_bytes()

@@ -12,7 +12,6 @@ from .core import *
 from .graph import *
 from .memory import plan_memory
 from .tables import c_array
-from .convert import model_labels
 from .layers import *
 from .kernels import fast_layers
 

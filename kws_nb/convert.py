@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['CONVERTED', 'ENGINES', 'quiet_tensorflow', 'check_network', 'export_onnx', 'export_saved_model', 'check_calibration',
-           'convert_tflite', 'calibration_clips', 'add_labels', 'model_labels', 'atomic_files', 'Converted', 'convert',
-           'quantize_features', 'best_engine', 'run_tflite', 'calibration_study', 'model_array', 'Tensor', 'Operator',
-           'Graph', 'read_tflite']
+           'convert_tflite', 'calibration_clips', 'add_labels', 'atomic_files', 'Converted', 'convert', 'best_engine',
+           'run_tflite', 'calibration_study', 'model_array']
 
 # %% ../nbs/05_deployment.ipynb #6e13ffa9
 import builtins, contextlib, io, json, logging, os, re, shutil, sys, tempfile, warnings
@@ -18,9 +17,6 @@ from .host import silenced
 from .graph import *
 from .results import *
 from .tables import c_array
-
-# %% ../nbs/05_deployment.ipynb #2e7fe4d0
-_all_ = ['Tensor', 'Operator', 'Graph', 'read_tflite'] # of kws_nb.graph, for whoever converts
 
 # %% ../nbs/05_deployment.ipynb #eb7755a3
 # TensorFlow knows builtins by their ids. A notebook has an `input` for each cell; once it is freed, its id is another's
@@ -261,15 +257,6 @@ def add_labels(content:bytes, # a .tflite
     model.metadata, model.buffers = [*(model.metadata or []), entry], [*model.buffers, buffer]
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
-def model_labels(graph:Graph # of `read_tflite`
-                )->tuple:
-    "What a model's scores stand for: its metadata says it; where that is silent, `LABELS`."
-    labels, n = graph.labels or LABELS, graph.outputs[0].shape[-1]
-    if len(labels) != n:
-        raise KwsError(f'The model gives {n} scores, and there are {len(labels)} labels: {", ".join(labels)}. '
-                       'Convert it from a network that names its labels')
-    return labels
-
 # %% ../nbs/05_deployment.ipynb #7e3ec739
 @contextlib.contextmanager
 def atomic_files(folder,    # made if it is missing
@@ -331,13 +318,6 @@ def convert(model,        # TinyConv
     return Converted(*(Path(folder)/name for name in CONVERTED))
 
 # %% ../nbs/05_deployment.ipynb #d8c3f385
-def quantize_features(features, # float32
-                      tensor    # the model's input
-                     )->np.ndarray: # int8
-    "Real values as the input's codes."
-    codes = np.rint(np.asarray(features, np.float64)/np.float64(tensor.scale[0])) + tensor.zero_point
-    return np.clip(codes, -128, 127).astype(np.int8)
-
 def _interpreter(content, engine): # a function from one input array to one output array
     if engine == 'tflite-micro':
         from tflite_micro import runtime

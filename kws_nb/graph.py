@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST_BYTES', 'LABELS_ENTRY', 'VIEWS', 'dtype_bits', 'Tensor', 'Operator', 'Graph', 'read_tflite', 'same_pads',
-           'check_operator', 'check_graph', 'file_parts']
+           'check_operator', 'check_graph', 'file_parts', 'quantize_features', 'model_labels']
 
 # %% ../nbs/library/graph.ipynb #812473c5
 import json, math
@@ -316,3 +316,20 @@ def file_parts(source # path or bytes
     try: parts = _count_parts(tflite.Model.GetRootAs(content))
     except Exception as error: raise _damaged(name, error) from None
     return parts | {'tables and alignment': len(content) - sum(parts.values())}
+
+# %% ../nbs/library/graph.ipynb #44b0f8ec
+def quantize_features(features, # float32
+                      tensor    # the model's input
+                     )->np.ndarray: # int8
+    "Real values as the input's codes."
+    codes = np.rint(np.asarray(features, np.float64)/np.float64(tensor.scale[0])) + tensor.zero_point
+    return np.clip(codes, -128, 127).astype(np.int8)
+
+def model_labels(graph:Graph # of `read_tflite`
+                )->tuple:
+    "What a model's scores stand for: its metadata says it; where that is silent, `LABELS`."
+    labels, n = graph.labels or LABELS, graph.outputs[0].shape[-1]
+    if len(labels) != n:
+        raise KwsError(f'The model gives {n} scores, and there are {len(labels)} labels: {", ".join(labels)}. '
+                       'Convert it from a network that names its labels')
+    return labels

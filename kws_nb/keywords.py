@@ -14,6 +14,7 @@ from pathlib import Path
 from .core import *
 from .board import Board, build_firmware, emulated_port
 from .convert import *
+from .graph import model_labels, read_tflite
 from .data import *
 from .features import micro_features
 from .results import *

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from .core import *
 from .host import *
 from .graph import *
-from .convert import quantize_features
 
 # %% ../nbs/library/layers.ipynb #54ec5a73
 def quantize_multiplier(value:float # > 0

@@ -11,7 +11,8 @@ from ccode import C_TESTS, CORE, HOST, compile_program, core_units, has_libfuzze
 
 from kws_nb.audio import read_clip, to_int16
 from kws_nb.board import reference_model
-from kws_nb.convert import quantize_features, read_tflite, run_tflite
+from kws_nb.convert import run_tflite
+from kws_nb.graph import quantize_features, read_tflite
 from kws_nb.core import LABELS, SMOOTHING, checkout
 from kws_nb.features import micro_features
 

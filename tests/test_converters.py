@@ -12,7 +12,8 @@ import torch
 from conftest import root
 
 from kws_nb import litert
-from kws_nb.convert import CONVERTED, convert, read_tflite
+from kws_nb.convert import CONVERTED, convert
+from kws_nb.graph import read_tflite
 from kws_nb.core import KwsError, labels_for
 from kws_nb.litert import CONVERTERS, LITERT_PACKAGES, convert_checkpoint, convert_litert, litert_python
 from kws_nb.models import TinyConv

@@ -20,7 +20,8 @@ from kws_nb import cli
 from kws_nb.audio import check_clip, normalize_peak, normalize_rms, read_clip, to_int16
 from kws_nb.board import Board, build_firmware, emulated_port
 from kws_nb.codegen import core_sources
-from kws_nb.convert import read_tflite, run_tflite
+from kws_nb.convert import run_tflite
+from kws_nb.graph import read_tflite
 from kws_nb.core import KwsError, atomic_path, labels_for
 from kws_nb.data import OTHER_WORDS
 from kws_nb.features import micro_features

@@ -6,7 +6,8 @@ import pytest
 from kws_nb.board import build_firmware
 from kws_nb.kernels import fast_layers
 from kws_nb.layers import core_layers
-from kws_nb.convert import quantize_features, read_tflite, run_tflite
+from kws_nb.convert import run_tflite
+from kws_nb.graph import quantize_features, read_tflite
 from kws_nb.features import micro_features
 from kws_nb.packing import pack_dot4, pack_pairs_filter, requantize, single_rounding
 from kws_nb.protocol_emulated import Machine

@@ -17,7 +17,8 @@ from kws_nb.arduino import write_arduino_library
 from kws_nb.board import Board, build_firmware
 from kws_nb.cli import main
 from kws_nb.codegen import core_sources
-from kws_nb.convert import convert, model_labels, read_tflite, run_tflite
+from kws_nb.convert import convert, run_tflite
+from kws_nb.graph import model_labels, read_tflite
 from kws_nb.core import KEYWORDS, LABELS, MOST_KEYWORDS, KwsError, labels_for, models_dir
 from kws_nb.data import LEAST_CLIPS, SPLITS, load_data, read_speech_commands, split_of, synthetic_speech
 from kws_nb.demo import listen

@@ -7,7 +7,7 @@ import pytest
 from small_models import small_model
 
 from kws_nb.layers import core_layers, run_core
-from kws_nb.convert import read_tflite
+from kws_nb.graph import read_tflite
 from kws_nb.core import KwsError
 from kws_nb.studies.ladder import (
     ANCHORS,

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from kws_nb.codegen import core_sources
-from kws_nb.convert import quantize_features, read_tflite, run_tflite
+from kws_nb.convert import run_tflite
+from kws_nb.graph import quantize_features, read_tflite
 from kws_nb.core import KwsError, models_dir
 from kws_nb.features import micro_features
 from kws_nb.latency import (

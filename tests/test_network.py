@@ -7,7 +7,8 @@ from conftest import extreme_clips
 from kws_nb.audio import fit_length
 from kws_nb.codegen import core_sources
 from kws_nb.layers import core_layers, run_core
-from kws_nb.convert import quantize_features, read_tflite, run_tflite
+from kws_nb.convert import run_tflite
+from kws_nb.graph import quantize_features, read_tflite
 from kws_nb.core import KwsError
 from kws_nb.host import c_core
 from kws_nb.features import MAX_FEATURE, micro_features

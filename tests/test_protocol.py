@@ -11,7 +11,8 @@ import serial
 
 from kws_nb.audio import read_clip, to_int16
 from kws_nb.board import Board, parse_detection, parse_line, reference_model
-from kws_nb.convert import quantize_features, read_tflite, run_tflite
+from kws_nb.convert import run_tflite
+from kws_nb.graph import quantize_features, read_tflite
 from kws_nb.core import LABELS, SMOOTHING, KwsError, checkout
 from kws_nb.features import micro_features
 

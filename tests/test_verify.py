@@ -12,7 +12,8 @@ from kws_nb.cli import app
 from kws_nb.codegen import core_sources
 from kws_nb.kernels import fast_layers
 from kws_nb.layers import core_layers, run_core
-from kws_nb.convert import read_tflite, run_tflite
+from kws_nb.convert import run_tflite
+from kws_nb.graph import read_tflite
 from kws_nb.core import KwsError
 from kws_nb.verify import RawBoard, verification_inputs, verify
 

@@ -11,6 +11,7 @@ import numpy as np
 from pathlib import Path
 from ..core import *
 from ..convert import *
+from ..graph import quantize_features, read_tflite
 from ..litert import *
 from ..layers import run_core
 from ..data import *

@@ -14,7 +14,7 @@ from ..core import *
 from ..packing import requantize, single_rounding
 from ..layers import Layer, core_layers, run_core
 from ..kernels import fast_layers
-from ..convert import read_tflite
+from ..graph import read_tflite
 from ..board import reference_model
 from ..protocol_emulated import CLOCK_HZ
 from ..results import *
