@@ -253,6 +253,7 @@ def run(code, environment, folder, *args):
     )
 
 
+@pytest.mark.slow
 def test_wheel_carries_what_the_widgets_show(wheel):
     "Scripts, styles and pictures beside the modules, and each widget reads its own where only the wheel is."
     site, environment = wheel
@@ -272,6 +273,7 @@ for widget in (SpectrogramExplorer(), Recorder(root='.'), SizeExplorer()):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_wheel_classifies_without_the_repository(wheel, tmp_path):
     "The wheel carries compiled core, reference model and image: classifying needs neither compiler nor ziglang."
     site, environment = wheel
@@ -295,6 +297,7 @@ def readme_examples():
     return [(code, textwrap.dedent(printed).strip()) for code, printed in blocks]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["clone", "wheel"])
 def test_examples_of_the_readme_run_as_printed(place, wheel, tmp_path):
     "With no import but those that are printed, and with the printed results, in a clone and where only the wheel is."

@@ -165,6 +165,7 @@ def test_nothing_heard_is_nothing_detected():
     assert detect_words([]) == [] and len(smooth_scores([])) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1000, 3 * 48000, 5 * 48000 + 30000, 9 * 48000 - 1])
 def test_a_board_that_vanishes(after, spoken, tmp_path):
     stream, path = make_stream(spoken), tmp_path / "kept.json"
