@@ -20,10 +20,10 @@ from kws_nb.convert import (
     convert_tflite,
     export_onnx,
     export_saved_model,
-    read_tflite,
     run_tflite,
 )
 from kws_nb.core import KwsError
+from kws_nb.graph import read_tflite
 from kws_nb.models import TinyConv
 
 pytestmark = pytest.mark.tensorflow

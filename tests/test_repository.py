@@ -204,6 +204,38 @@ def test_the_way_of_the_data_has_no_circle_and_no_import_upward():
 
 
 @pytest.mark.slow
+def imported_names(path):
+    "Module and name of each `from kws_nb.module import name` of a module, a notebook or a test."
+    texts = ["".join(cell["source"]) for cell in cells(path)] if path.suffix == ".ipynb" else [path.read_text()]
+    for text in texts:
+        for module, names in re.findall(r"^ *from (?:kws_nb)?\.+([\w.]+) import (\([^)]*\)|[\w, ]+)", text, re.M):
+            for name in filter(None, (part.strip() for part in names.strip("()").split(","))):
+                yield module, name.split(" as ")[0]
+
+
+def test_names_are_imported_from_the_room_where_they_live():
+    "Nobody takes a name from a module that has it from another, nor a private one."
+    define = re.compile(r"^(?:def|class) (\w+)|^([\w, ]+?)\s*[:=]", re.M)
+    own = {dotted(path): set(define.findall(path.read_text())) for path in modules}
+    own = {name: {n.strip() for pair in found for part in pair for n in part.split(",")} for name, found in own.items()}
+    for path in [*modules, *notebooks, *sorted((root / "tests").glob("*.py"))]:
+        for module, name in imported_names(path):
+            if module in own:
+                assert name in own[module], f"{path.name} imports {name} from {module}, where it does not live"
+                assert name[0] != "_", f"{path.name} imports {name}, a private name of {module}"
+
+
+@pytest.mark.parametrize("path", notebooks, ids=dotted)
+def test_code_fits_the_page(path):
+    "Lines that the site shows: at most 92 characters. (The others: at most 120, says ruff.)"
+    for cell in cells(path):
+        source = "".join(cell["source"])
+        if re.search(r"^#\|\s*(export\b(?!s)|hide|default_exp|echo:\s*false)", source, re.M):
+            continue
+        wide = [line for line in source.splitlines() if len(line) > 92]
+        assert not wide, f"{path.name}: {len(wide[0])} characters: {wide[0]}"
+
+
 def test_quick_needs_neither_browser_notebooks_nor_tensorflow():
     "What `make quick` selects: no test of these, no import of TensorFlow, and most of the others."
 
