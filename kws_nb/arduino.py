@@ -15,6 +15,7 @@ from .board import reference_model
 from .codegen import core_sources
 from .convert import model_array
 from .graph import read_tflite
+from .memory import tflm_runtime
 
 # %% ../nbs/library/arduino.ipynb #a2d00007
 ARENA_STEP, ARENA_SPARE, ARENA_LIMIT = 16, 1024, 192 << 10 # bytes
@@ -22,10 +23,7 @@ ARENA_STEP, ARENA_SPARE, ARENA_LIMIT = 16, 1024, 192 << 10 # bytes
 def tflm_arena_bytes(model # path of a .tflite
                     )->int:
     "The arena to reserve for a model: the smallest with which TensorFlow Lite Micro starts here, and some spare room."
-    try: from tflite_micro import runtime
-    except ImportError:
-        says = 'The arena is measured with TensorFlow Lite Micro, which is not installed'
-        raise KwsError(f'{says}: pip install tflite-micro') from None
+    runtime = tflm_runtime()
     content, low, high = Path(model).read_bytes(), 0, ARENA_LIMIT
     def starts(size):
         try: return bool(runtime.Interpreter.from_bytes(content, arena_size=size))

@@ -8,10 +8,9 @@ __all__ = ['EMULATED', 'reference_model', 'prebuilt_image', 'build_firmware', 'p
 
 # %% ../nbs/library/board.ipynb #3b322473
 import binascii, hashlib, os, re, shutil, subprocess, sys, time
-import numpy as np
 import serial
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 from .core import *

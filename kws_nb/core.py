@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['SAMPLE_RATE', 'CLIP_SAMPLES', 'WINDOW_MS', 'STEP_MS', 'WINDOW_SAMPLES', 'STEP_SAMPLES', 'N_CHANNELS', 'N_FRAMES',
-           'FEATURE_SCALE', 'LABELS', 'KEYWORDS', 'SMOOTHING', 'MICROPHONE_SETTLING_MS', 'MICROPHONE_GAIN',
-           'MOST_KEYWORDS', 'GENERATED', 'KwsError', 'atomic_path', 'write_json', 'progress_bar', 'checkout',
-           'firmware_dir', 'build_dir', 'data_dir', 'models_dir', 'labels_for', 'stable_rng']
+           'FEATURE_SCALE', 'LABELS', 'KEYWORDS', 'SMOOTHING', 'HOP_FRAMES', 'RECOGNIZER_RESULTS',
+           'MICROPHONE_SETTLING_MS', 'MICROPHONE_GAIN', 'MOST_KEYWORDS', 'GENERATED', 'KwsError', 'atomic_path',
+           'write_json', 'progress_bar', 'checkout', 'firmware_dir', 'build_dir', 'data_dir', 'models_dir',
+           'labels_for', 'stable_rng']
 
 # %% ../nbs/library/core.ipynb #6404fae7
 import errno, hashlib, json, os, re, shutil, tempfile
@@ -26,6 +27,8 @@ FEATURE_SCALE = 10 / 256                          # integer front end -> the net
 LABELS = ('_silence_', '_unknown_', 'yes', 'no')
 KEYWORDS = LABELS[2:]
 SMOOTHING = dict(window_ms=1000, threshold=200, suppression_ms=1500, minimum_count=3) # threshold of 255
+HOP_FRAMES = 2                                    # from one prediction to the next
+RECOGNIZER_RESULTS = 64                           # predictions kept by the recognizer: over 1 s at one every 20 ms
 MICROPHONE_SETTLING_MS, MICROPHONE_GAIN = 3500, 13 # of the Arduino's microphone
 
 # %% ../nbs/library/core.ipynb #ff6bf0d0

@@ -11,7 +11,6 @@ __all__ = ['BACKENDS', 'FFT_SIZE', 'N_BINS', 'LOWER_HZ', 'UPPER_HZ', 'WINDOW_BIT
 
 # %% ../nbs/02_preprocessing.ipynb #971ef555
 import numpy as np
-from pathlib import Path
 from .core import *
 from .host import *
 

@@ -8,7 +8,7 @@ __all__ = ['BLOCK_SECONDS', 'Latency', 'latency_table', 'time_calls', 'torch_eng
            'first_calls', 'time_cuda', 'Roof', 'LayerRate', 'host_roofs', 'time_layers', 'plot_roofline']
 
 # %% ../nbs/library/latency.ipynb #218ff4b3
-import json, math, os, re, subprocess, sys, time
+import json, math, re, subprocess, sys, time
 import numpy as np
 from dataclasses import dataclass
 from .core import *

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['Buffer', 'Liveness', 'tflite_liveness', 'torch_liveness', 'plot_liveness', 'plan_memory', 'arena', 'plot_arena',
-           'TflmArena', 'tflm_arena', 'ModelSize', 'measure_size', 'size_lines']
+           'TflmArena', 'tflm_runtime', 'tflm_arena', 'ModelSize', 'measure_size', 'size_lines']
 
 # %% ../nbs/library/memory.ipynb #72a17737
-import math, re
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from .core import *
@@ -124,7 +124,6 @@ def torch_liveness(model,             # nn.Module
 def plot_liveness(*alive, # of Liveness
                   names=None): # plotly Figure
     "Bytes alive at each step, buffer by buffer."
-    import plotly.graph_objects as go
     from plotly.subplots import make_subplots
     figure = make_subplots(1, len(alive), subplot_titles=names)
     for column, a in enumerate(alive, 1):
@@ -187,13 +186,18 @@ class TflmArena:
     parts: dict  # of the tail -> bytes
 
 # %% ../nbs/library/memory.ipynb #83eee4b9
-def tflm_arena(model # path or bytes of a .tflite
-              )->TflmArena:
-    "Ask TensorFlow Lite Micro how much of its arena a model takes."
+def tflm_runtime(): # the module `tflite_micro.runtime`
+    "TensorFlow Lite Micro's interpreter, where it is installed."
     try: from tflite_micro import runtime
     except ImportError:
         says = 'The arena is measured with TensorFlow Lite Micro, which is not installed'
         raise KwsError(f'{says}: pip install tflite-micro') from None
+    return runtime
+
+def tflm_arena(model # path or bytes of a .tflite
+              )->TflmArena:
+    "Ask TensorFlow Lite Micro how much of its arena a model takes."
+    runtime = tflm_runtime()
     content = model if isinstance(model, bytes) else Path(model).read_bytes()
     needed = 4*tflite_liveness(content, share_views=False).peak + 4*len(content) + (1 << 20)
     if needed > MOST_BYTES: raise KwsError(f'The model needs an arena of {needed:,} bytes. Use a smaller one')

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Accuracy', 'check_answers', 't_interval', 'clip_interval', 'paired_interval', 'rate_limit', 'rate_interval', 'Table',
-           'digest', 'Study']
+           'digest', 'read_results', 'Study']
 
 # %% ../nbs/library/results.ipynb #cfe1327f
 import hashlib, json, math
@@ -132,7 +132,9 @@ def _as_json(value): return json.loads(json.dumps(value)) # what a file gives ba
 def _damaged(path, why):
     return KwsError(f'{path} is damaged or no study ({why}). Remove it, and what is missing runs again')
 
-def _read(path)->dict: # of a study; empty where there is no file
+def read_results(path)->dict: # empty where there is no file
+    "What a study has written."
+    path = Path(path)
     if not path.is_file(): return {}
     try: value = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error: raise _damaged(path, error) from None
@@ -147,7 +149,7 @@ class Study:
                  about:dict # all that the result depends on; JSON values, which the result begins with
                 ):
         self.path, self.about, self.runs = path and Path(path), _as_json(about), {}
-        self.finished = _read(self.path) if self.path else {} # the result; empty: there is none of this study
+        self.finished = read_results(self.path) if self.path else {} # the result; empty: there is none of this study
         if not self.about.items() <= self.finished.items(): self.finished = {}
         if self.path: self.runs = self._kept()
 
@@ -158,7 +160,7 @@ class Study:
         return self.path.with_name(f'{self.path.name}.{key}.unfinished')
 
     def _kept(self): # name -> result of the runs that were done before an interruption
-        kept = _read(self.unfinished)
+        kept = read_results(self.unfinished)
         whole = kept.get('about') == self.about and isinstance(kept.get('runs'), dict)
         if kept and not whole: raise _damaged(self.unfinished, 'it holds no runs of this study')
         return kept.get('runs', {})

@@ -9,7 +9,6 @@ __all__ = ['BOARDS', 'COMPONENTS', 'LayerCost', 'Operations', 'input_shape', 'ru
 
 # %% ../nbs/library/size.ipynb #763dc246
 import math, re
-import numpy as np
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path

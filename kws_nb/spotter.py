@@ -50,7 +50,7 @@ class HostRecognizer:
 
     def _refuse(self, settings):
         raise KwsError(f'The recognizer refuses {settings}: a window of 1 to 65535 ms, a suppression of 0 to 65535 ms, '
-                       'a threshold of 0 to 255 and a count of 1 to 64 are expected')
+                       f'a threshold of 0 to 255 and a count of 1 to {RECOGNIZER_RESULTS} are expected')
 
     def average(self,
                 at, scores, # samples heard at each prediction `[p]`; int8 `[p, labels]`
@@ -90,7 +90,7 @@ class HostSpotter(HostRecognizer):
 
     def hear(self,
              streams, # int16 `[n, samples]`, each heard from a fresh start
-             hop=2    # frames of 20 ms from one prediction to the next
+             hop=HOP_FRAMES # frames of 20 ms from one prediction to the next
             )->tuple: # samples heard at each prediction `[p]`; scores int8 `[n, p, labels]`
         "What the spotter says at each hop."
         streams = np.ascontiguousarray(check_clips(streams))

@@ -12,7 +12,6 @@ import math, os
 import numpy as np
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from .core import *
 from .audio import *
 from .conditions import rms, room_noise, to_samples

@@ -17,7 +17,7 @@ def config_header()->str: # text of kws_config.h
     values = dict(
         SAMPLE_RATE=SAMPLE_RATE, CLIP_SAMPLES=CLIP_SAMPLES, WINDOW_SAMPLES=WINDOW_SAMPLES, STEP_SAMPLES=STEP_SAMPLES,
         CHANNELS=N_CHANNELS, FRAMES=N_FRAMES, FIRST_KEYWORD=len(LABELS)-len(KEYWORDS),
-        HOP_FRAMES=2, FFT_SIZE=FFT_SIZE, FFT_BINS=N_BINS,
+        HOP_FRAMES=HOP_FRAMES, RECOGNIZER_RESULTS=RECOGNIZER_RESULTS, FFT_SIZE=FFT_SIZE, FFT_BINS=N_BINS,
         MICROPHONE_SETTLING_MS=MICROPHONE_SETTLING_MS, MICROPHONE_GAIN=MICROPHONE_GAIN,
         **{f'RECOGNIZER_{name.upper()}': value for name, value in SMOOTHING.items()})
     lines = [f'#define KWS_{name} {value}' for name, value in values.items()]

@@ -8,7 +8,6 @@ __all__ = ['verification_inputs', 'RawBoard', 'Verification', 'verify']
 # %% ../nbs/library/verify.ipynb #e904c9d0
 import numpy as np
 from dataclasses import dataclass
-from pathlib import Path
 from .core import *
 from .graph import *
 from .convert import *

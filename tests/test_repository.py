@@ -203,7 +203,24 @@ def test_the_way_of_the_data_has_no_circle_and_no_import_upward():
     list(TopologicalSorter(imports).static_order())  # raises CycleError, which names the circle
 
 
-@pytest.mark.slow
+def test_no_text_speaks_of_what_is_gone():
+    "Letters of notebooks, modules and folders of former times; and every `kws_nb.x.y` that a text names is there."
+    listed = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True).stdout.split()
+    kinds = {".md", ".py", ".mjs", ".c", ".h", ".S", ".ino", ".toml", ".yml", ".ini", ".html"}
+    texts = {name: (root / name).read_text() for name in listed if Path(name).suffix in kinds}
+    for path in notebooks:
+        every = json.loads(path.read_text())["cells"]
+        texts[str(path.relative_to(root))] = "\n".join("".join(cell["source"]) for cell in every)
+    names, gone = {dotted(path) for path in modules}, r"\b0[1-8][a-m](?:_\w+)?\b|kws_nb/" + r"static|KWS_" + "FAST"
+    rooms = {"studies", "widgets"}
+    for name, text in texts.items():
+        assert not (found := re.search(gone, text)) or name == "tests/test_board.py", f"{name} speaks of {found[0]}"
+        for room, module in re.findall(r"\bkws_nb\.(studies|widgets)\.(\w+)", text):
+            assert f"{room}.{module}" in names, f"{name} speaks of kws_nb.{room}.{module}, which is not there"
+        for module in {n.split(".")[1] for n in names if n.split(".")[0] in rooms}:
+            assert not re.search(rf"\bkws_nb\.{module}\b", text), f"{name}: kws_nb.{module} is in a room"
+
+
 def imported_names(path):
     "Module and name of each `from kws_nb.module import name` of a module, a notebook or a test."
     texts = ["".join(cell["source"]) for cell in cells(path)] if path.suffix == ".ipynb" else [path.read_text()]
@@ -236,6 +253,7 @@ def test_code_fits_the_page(path):
         assert not wide, f"{path.name}: {len(wide[0])} characters: {wide[0]}"
 
 
+@pytest.mark.slow
 def test_quick_needs_neither_browser_notebooks_nor_tensorflow():
     "What `make quick` selects: no test of these, no import of TensorFlow, and most of the others."
 

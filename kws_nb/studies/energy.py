@@ -46,7 +46,7 @@ def check_hop(hop:int):
     if isinstance(hop, int) and 1 <= hop <= N_FRAMES: return
     raise KwsError(f'hop is {hop!r}; expected a whole number of frames of {STEP_MS} ms, 1 to {N_FRAMES}')
 
-def busy_ms(hop=2,    # frames of 20 ms between two predictions
+def busy_ms(hop=HOP_FRAMES, # frames of 20 ms between two predictions
             seconds=3 # of speech to hear
            )->float:  # ms of work for a second of sound, estimated
     "How long the emulated board works in a second of listening."

@@ -258,7 +258,7 @@ def read_study(path=None)->dict: # default: that of the reference model
     path = Path(path or models_dir()/'field.json')
     if not path.is_file():
         raise KwsError(f'{path}: no such file. field_study(load_data(), {str(path)!r}) makes it, in some minutes')
-    return json.loads(path.read_text())
+    return read_results(path)
 
 # %% ../../nbs/studies/field.ipynb #47ff76d4
 REPORTED_DROP = (6, 16) # points, from 91 % on the test set to 85 ... 75 % live

@@ -13,7 +13,6 @@ import json, math
 import numpy as np
 import torch
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from ..core import *
 from ..conditions import rms, room_noise, with_gain, with_noise
 from ..data import *
@@ -181,9 +180,9 @@ def feature_flops(name # of `REPRESENTATIONS`
     shown = REPRESENTATIONS[name]
     standardize = [Stage('standardise', f'2 · {shown.width}', 2*shown.width)]*shown.standardized
     if shown.features is micro_features: return _micro_stages() + standardize
-    stages = [Stage('window', '480', WINDOW_SAMPLES),
-              Stage('FFT', '2.5 · 512 · log₂ 512', int(2.5*FFT_SIZE*math.log2(FFT_SIZE))),
-              Stage('power', '3 · 257', 3*N_BINS)]
+    stages = [Stage('window', str(WINDOW_SAMPLES), WINDOW_SAMPLES),
+              Stage('FFT', f'2.5 · {FFT_SIZE} · log₂ {FFT_SIZE}', int(2.5*FFT_SIZE*math.log2(FFT_SIZE))),
+              Stage('power', f'3 · {N_BINS}', 3*N_BINS)]
     channels = N_BINS if shown.features is bin_features else N_CHANNELS
     if channels == N_CHANNELS:
         weights = np.count_nonzero(linear_bank() if shown.features is linear_features else mel_bank())

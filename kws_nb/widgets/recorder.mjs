@@ -1,5 +1,5 @@
 // The recorder's half that runs in the browser. Everything above `openMicrophone` is pure and tested in node (tests/widgets);
-// anywidget loads one file, so it is all here. Python (kws_nb.recorder) checks, resamples, trims, saves and lists.
+// anywidget loads one file, so it is all here. Python (kws_nb.widgets.recorder) checks, resamples, trims, saves and lists.
 
 export const FLOOR_DB = -60; // the left end of the level meter
 

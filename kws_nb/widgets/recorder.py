@@ -6,10 +6,9 @@
 __all__ = ['MAX_SECONDS', 'LARGEST_UPLOAD', 'check_seconds', 'decode_samples', 'read_upload', 'Recorder']
 
 # %% ../../nbs/widgets/recorder.ipynb #2b000004
-import anywidget, base64, os, re, traitlets
+import anywidget, base64, os, traitlets
 import numpy as np
 from importlib.resources import files
-from itertools import count
 from pathlib import Path
 from ..core import *
 from ..audio import *

@@ -135,8 +135,7 @@ typedef struct {
   uint8_t shift;         // 10 - kernel_rows - kernel rows above the image
 } kws_pairs_row;
 
-// A convolution with 1 input channel, stride 2 across, at most 10 x 8 taps, input zero point -128, output width
-// 8 n + 4.
+// A convolution with 1 input channel, stride 2 across, at most 10 x 8 taps, output width 8 n + 4.
 typedef struct {
   int16_t input_height, input_width;
   int16_t output_width, output_channels;

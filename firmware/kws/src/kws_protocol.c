@@ -5,6 +5,9 @@
 #include "kws_cpu.h"
 #include "kws_line.h"
 
+#define KWS_TEXT_OF(x) #x
+#define KWS_TEXT(x) KWS_TEXT_OF(x)  // of what x stands for
+
 enum { INPUT_BYTES = KWS_FRAMES * KWS_CHANNELS, PRINT_BYTES = 8, DEFAULT_WARMUPS = 10 };
 
 // --- writing lines ---------------------------------------------------------------------------------------------------
@@ -282,7 +285,7 @@ KWS_SMALL static const char* run_suppression(kws_protocol* p, const char* argume
 KWS_SMALL static const char* run_count(kws_protocol* p, const char* argument) {
   kws_recognizer_settings settings = p->recognizer->settings;
   uint32_t value;
-  if (!parse_number(argument, 1, KWS_RECOGNIZER_RESULTS, &value)) return "count takes 1 to 64 predictions";
+  if (!parse_number(argument, 1, KWS_RECOGNIZER_RESULTS, &value)) return "count takes 1 to " KWS_TEXT(KWS_RECOGNIZER_RESULTS) " predictions";
   settings.minimum_count = (uint8_t)value;
   return configure(p, &settings);
 }

@@ -16,8 +16,6 @@
 #include "kws_spotter.h"
 #include "kws_status.h"
 
-enum { KWS_RECOGNIZER_RESULTS = 64 };  // predictions that are kept: more than 1000 ms at one every 20 ms
-
 typedef struct {
   uint16_t window_ms;       // predictions that old still count, 1..65535; the last KWS_RECOGNIZER_RESULTS at most
   uint16_t suppression_ms;  // 0..65535
