@@ -7,7 +7,7 @@ __all__ = ['EMULATED', 'reference_model', 'prebuilt_image', 'build_firmware', 'p
            'parse_detection', 'emulated_port', 'open_port', 'SerialBoard', 'Board']
 
 # %% ../nbs/library/board.ipynb #3b322473
-import binascii, hashlib, os, re, shutil, subprocess, sys, time
+import binascii, hashlib, os, re, shutil, subprocess, sys, tempfile, time
 import serial
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -45,8 +45,14 @@ def _explain_link_error(text):
     return f'The firmware does not build:\n{text.strip()[-3000:]}'
 
 def _environment(): # zig keeps what it has compiled, by default below the home folder
-    if os.environ.get('HOME') or os.environ.get('ZIG_GLOBAL_CACHE_DIR'): return None
-    return os.environ | dict(ZIG_GLOBAL_CACHE_DIR=str(build_dir()/'zig'))
+    if os.environ.get('ZIG_GLOBAL_CACHE_DIR'): return None
+    home = os.environ.get('XDG_CACHE_HOME') or os.environ.get('HOME')
+    if home and '%' not in home: return None
+    cache = build_dir()/'zig'
+    if '%' in str(cache): # zig's linker takes it for something else
+        cache = Path(tempfile.gettempdir())/f'kws_nb-zig-{os.getuid()}'
+        cache.mkdir(mode=0o700, exist_ok=True)
+    return os.environ | dict(ZIG_GLOBAL_CACHE_DIR=str(cache))
 
 def _run_compiler(command, folder): # to write in, by relative paths: zig's linker takes a % in one for something else
     command = [str(part) for part in command]

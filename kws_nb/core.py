@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['SAMPLE_RATE', 'CLIP_SAMPLES', 'WINDOW_MS', 'STEP_MS', 'WINDOW_SAMPLES', 'STEP_SAMPLES', 'N_CHANNELS', 'N_FRAMES',
            'FEATURE_SCALE', 'LABELS', 'KEYWORDS', 'SMOOTHING', 'HOP_FRAMES', 'RECOGNIZER_RESULTS',
-           'MICROPHONE_SETTLING_MS', 'MICROPHONE_GAIN', 'MOST_KEYWORDS', 'GENERATED', 'KwsError', 'atomic_path',
-           'write_json', 'progress_bar', 'checkout', 'firmware_dir', 'build_dir', 'data_dir', 'models_dir',
-           'labels_for', 'stable_rng']
+           'MICROPHONE_SETTLING_MS', 'MICROPHONE_GAIN', 'MOST_KEYWORDS', 'GENERATED', 'KwsError', 'saying_when_full',
+           'atomic_path', 'write_json', 'progress_bar', 'checkout', 'firmware_dir', 'build_dir', 'data_dir',
+           'models_dir', 'labels_for', 'stable_rng']
 
 # %% ../nbs/library/core.ipynb #6404fae7
 import errno, hashlib, json, os, re, shutil, tempfile
@@ -48,7 +48,8 @@ def _saying_why(path): # nothing can be written there
         raise KwsError(f'{path} cannot be written: {error.strerror or error}. {_remedy(error)}') from error
 
 @contextmanager
-def _saying_when_full(path): # some libraries tell it in a text only
+def saying_when_full(path): # where the block writes
+    "A full disk as an error that says where; some libraries tell it in a text only."
     try: yield
     except Exception as error:
         full = os.strerror(errno.ENOSPC)
@@ -64,7 +65,7 @@ def atomic_path(path): # the file or folder to make
         path.parent.mkdir(parents=True, exist_ok=True)
         holder = Path(tempfile.mkdtemp(prefix=f'.{path.name}-', dir=path.parent))
     try:
-        with _saying_when_full(path): yield holder/path.name
+        with saying_when_full(path): yield holder/path.name
         with _saying_why(path): os.replace(holder/path.name, path)
     finally: shutil.rmtree(holder, ignore_errors=True)
 

@@ -349,7 +349,7 @@ def fetch(url, path,       # where from, where to
             if answer.status != 206: have = 0
             total = have + int(answer.headers.get('Content-Length', 0))
             bar = progress_bar(about=path.name, total=total, initial=have, unit='B', unit_scale=True)
-            with part.open('ab' if have else 'wb') as out, bar:
+            with saying_when_full(part), part.open('ab' if have else 'wb') as out, bar:
                 while chunk := answer.read(1 << 18): bar.update(out.write(chunk))
         if part.stat().st_size < total: raise ConnectionError(f'only {part.stat().st_size:,} of {total:,} bytes came')
     except urllib.error.HTTPError as error:

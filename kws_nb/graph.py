@@ -35,6 +35,7 @@ class Tensor:
     data: np.ndarray|None # the values of a constant; raw bytes of a type that numpy lacks
     axis: int = 0        # of the channels, where there is a scale for each
     is_open: bool = False # a dimension beside the batch is known only when the model runs
+    any_batch: bool = False # the first dimension is, too, though its recorded size is 1
 
     @property
     def size(self)->int:
@@ -111,7 +112,8 @@ def _read_tensor(model, tensor):
     data = np.frombuffer(stored.DataAsNumpy().tobytes(), np.uint8) if stored.DataLength() else None
     is_open = data is None and (not shape or any(n < 0 for n in signature[1:]))
     scale, zero_point, axis = _read_scales(tensor, shape)
-    result = Tensor(_name(tensor), shape, dtype, scale, zero_point, data, axis, is_open)
+    any_batch = data is None and len(signature) > 0 and signature[0] < 0
+    result = Tensor(_name(tensor), shape, dtype, scale, zero_point, data, axis, is_open, any_batch)
     if min(shape, default=0) < 0 or result.bytes > MOST_BYTES: raise ValueError(f'shape {list(shape)}')
     if data is None or not dtype_bits(dtype): return result
     if len(data) != result.bytes: raise ValueError(f'{len(data)} bytes for {list(shape)}')
@@ -286,7 +288,13 @@ def check_operator(op:Operator,
 def check_graph(graph:Graph, name='the model'):
     "Check all operators whose shapes are known before the model runs."
     for op in graph.operators:
-        if not any(t is not None and t.is_open for t in (*op.inputs, *op.outputs)): check_operator(op, name)
+        tensors = [t for t in (*op.inputs, *op.outputs) if t is not None]
+        if any(t.is_open for t in tensors): continue
+        joined = op.name in VIEWS and tensors[0].size != tensors[-1].size and any(t.any_batch for t in tensors)
+        if joined:
+            says = f'{name} takes any number of inputs at a time, and its {op.name} joins them with another dimension'
+            raise KwsError(f'{says}, whose size is known only when it runs. Convert it with a batch of 1')
+        check_operator(op, name)
 
 # %% ../nbs/library/graph.ipynb #b1197e18
 def _vectors(tensor): # bytes of the scales and zero points of a tensor, its name and its shape

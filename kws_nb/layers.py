@@ -246,6 +246,7 @@ def _computing(graph): # the operators that work on activations
 def _check_known(op):
     if op.name not in (*VIEWS, *_BUILDERS):
         there, hint = ', '.join([*_BUILDERS, *VIEWS]), _HINTS.get(op.name, 'Change the model')
+        if any(t is not None and t.dtype == 'int16' for t in (*op.inputs, *op.outputs)): hint = _REMEDIES['int16']
         raise KwsError(f'The C core has no {op.name}; it has {there}. {hint}')
 
 def _check_chain(graph): # each operator works on what the one before made

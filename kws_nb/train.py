@@ -54,10 +54,12 @@ def _described(path, tensors, about): # the channels and labels that a checkpoin
     if type(channels) is not int or channels < 1:
         problem = f'its channels are {channels!r:.40}, and not a whole number from 1'
     elif there != [channels]:
-        problem = f'it does not fit TinyConv with {channels} channels: its weights have {there}'
+        problem = f'it does not fit TinyConv with {channels!r:.40} channels: its weights have {there}'
     elif not isinstance(labels, list | tuple) or tuple(labels[:known]) != LABELS[:known]:
         problem = f'its labels are {labels!r:.40}, and not {", ".join(LABELS[:known])} and words'
-    else: return channels, labels_for(labels[known:])
+    else:
+        try: return channels, labels_for(labels[known:])
+        except KwsError as error: problem = f'its labels are none: {error}'
     raise KwsError(f'{path} is damaged: {problem}. Train again')
 
 def load_model(path # written by `save_model`

@@ -260,6 +260,13 @@ def test_damaged_download_is_removed(server, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_full_disk_is_not_the_networks_fault(server, tmp_path):
+    server.files["/a.bin"] = os.urandom(1_000_000)
+    (tmp_path / "a.bin.part").symlink_to("/dev/full")
+    with pytest.raises(KwsError, match="cannot be written: No space left on device. Make room there"):
+        fetch(f"{server.url}/a.bin", tmp_path / "a.bin")
+
+
 def test_no_network(tmp_path):
     with pytest.raises(KwsError, match="Check the network"):
         fetch("http://127.0.0.1:1/a.bin", tmp_path / "a.bin")

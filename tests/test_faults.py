@@ -302,11 +302,15 @@ def test_a_checkout_that_cannot_be_written(tmp_path):
     assert f"{clone / 'build'} cannot be written: File exists" in done.stderr
 
 
+ODD_NAME = "a,b %41 c&d #e"
 NO_HOME = dict(HOME=None, XDG_CACHE_HOME=None)
 
 
+PLACES = {"odd name": (ODD_NAME, {}), "no home": ("plain", NO_HOME), "both": (ODD_NAME, NO_HOME)}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name, environment", [("a,b %41 c&d #e", {}), ("plain", NO_HOME)], ids=["odd name", "no home"])
+@pytest.mark.parametrize("name, environment", PLACES.values(), ids=PLACES)
 def test_a_checkout_in_a_folder_of_any_name_and_without_a_home(tmp_path, reference, name, environment):
     "A comma ended the linker's flag, %41 became A in the port, & and # ended its option, and zig asked for HOME."
     clone = copy_checkout(tmp_path / name)

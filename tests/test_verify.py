@@ -15,6 +15,7 @@ from kws_nb.layers import core_layers, run_core
 from kws_nb.convert import run_tflite
 from kws_nb.graph import read_tflite
 from kws_nb.core import KwsError
+from kws_nb.size import count_tflite
 from kws_nb.verify import RawBoard, verification_inputs, verify
 
 
@@ -158,18 +159,34 @@ def test_float_models_are_refused(tmp_path):
         verify(content, 1)
 
 
-def test_models_of_16_bits_are_refused_with_a_remedy():
+def test_a_batch_that_is_joined_with_another_dimension_is_no_damage():
+    "Keras' Dense over a sequence with an open batch: [n, 49, 40] as [49 n, 40], n recorded as 1 on one side only."
+    import tensorflow as tf
+
+    for batch in (None, 1):
+        x = tf.keras.Input((49, 40), batch_size=batch)
+        network = tf.keras.Model(x, tf.keras.layers.Dense(4)(tf.keras.layers.Dense(16)(x)))
+        content = tf.lite.TFLiteConverter.from_keras_model(network).convert()
+        if batch:
+            assert count_tflite(content).macs == 49 * (40 * 16 + 16 * 4)
+            continue
+        with pytest.raises(KwsError, match="any number of inputs at a time.*Convert it with a batch of 1"):
+            count_tflite(content)
+
+
+@pytest.mark.parametrize("ends", ["int16", "float32"])
+def test_models_of_16_bits_are_refused_with_a_remedy(ends):
     import tensorflow as tf
 
     network = keras_model((4,), [tf.keras.layers.Dense(3)])
     converter = tf.lite.TFLiteConverter.from_keras_model(network)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int16
+    converter.inference_input_type = converter.inference_output_type = getattr(tf, ends)
     converter.representative_dataset = lambda: [[np.ones((1, 4), np.float32)]]
     content = converter.convert()
     with pytest.raises(
-        KwsError, match="int16 tensor.*16 bits: convert with tf.lite.OpsSet.TFLITE_BUILTINS_INT8 instead"
+        KwsError, match="16 bits: convert with tf.lite.OpsSet.TFLITE_BUILTINS_INT8 instead"
     ):
         verify(content, 1)
     assert hasattr(tf.lite.OpsSet, "TFLITE_BUILTINS_INT8")
