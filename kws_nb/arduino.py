@@ -77,6 +77,7 @@ def _write_zip(folder, path): # the folder itself is the archive's top
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(folder.rglob('*')):
             entry = zipfile.ZipInfo(f'{folder.name}/{file.relative_to(folder).as_posix()}')
+            entry.external_attr = 0o644 << 16 # else only its owner may read it
             if file.is_file(): archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
 
 def write_arduino_library(folder=None, # default: build/arduino/kws_nb

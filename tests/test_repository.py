@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+from email.parser import Parser
 from functools import cache
 from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
@@ -32,7 +33,8 @@ def cells(path, kind="code"):
 
 def test_top_level():
     folders, settings = "nbs kws_nb firmware data .ci/run", "settings.ini setup.py _quarto.yml Makefile constraints.txt"
-    for name in f"{folders} {settings} README.md CHANGELOG.md CONTRIBUTING.md LICENSE".split():
+    others = "README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md CITATION.cff LICENSE NOTICE licenses.md .github"
+    for name in f"{folders} {settings} {others}".split():
         assert (root / name).exists(), name
     assert (root / "nbs/_quarto.yml").resolve() == root / "_quarto.yml"
     listed = re.findall(r"[\w/]+\.ipynb", (root / "_quarto.yml").read_text())
@@ -321,6 +323,24 @@ for widget in (SpectrogramExplorer(), Recorder(root='.'), SizeExplorer()):
 """
     done = run(code, environment | {"KWS_NB_STATIC": "1"}, site)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_wheel_says_what_it_is(wheel):
+    "Licence, notice and the list of other licences in it; classifiers, and addresses that settings.ini has."
+    (info,) = wheel[0].glob("*.dist-info")
+    for name in ("LICENSE", "NOTICE", "licenses.md"):
+        assert (info / "licenses" / name).read_bytes() == (root / name).read_bytes(), name
+    metadata = Parser().parsestr((info / "METADATA").read_text())
+    assert metadata["License-Expression"] == "Apache-2.0"
+    classifiers = metadata.get_all("Classifier")
+    for version in ("3.11", "3.12", "3.13"):
+        assert f"Programming Language :: Python :: {version}" in classifiers
+    addresses = dict(line.split(", ") for line in metadata.get_all("Project-URL"))
+    assert set(addresses) == {"Documentation", "Source", "Issues", "Changelog"}
+    settings = (root / "settings.ini").read_text()
+    assert f"git_url = {addresses['Source']}\n" in settings and addresses["Issues"].startswith(addresses["Source"])
+    assert addresses["Changelog"].startswith(addresses["Source"])
 
 
 @pytest.mark.slow
