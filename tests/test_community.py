@@ -80,8 +80,8 @@ def test_every_requirement_is_listed():
 
 
 def test_licences_are_those_of_the_pinned_packages():
-    "What is installed here in the version of constraints.txt stands in the list as its metadata have it."
-    pinned = dict(re.findall(r"^(\S+)==(\S+)$", (root / "constraints.txt").read_text(), re.M))
+    "What is installed here in the version of constraints-3.11.txt stands in the list as its metadata have it."
+    pinned = dict(re.findall(r"^(\S+)==(\S+)$", (root / "constraints-3.11.txt").read_text(), re.M))
     pinned = {canonicalize_name(name): version for name, version in pinned.items()}
 
     def is_pinned(name, package):

@@ -33,9 +33,14 @@ SPDX = {
 }
 SPDX = {spelling: name for name, spellings in SPDX.items() for spelling in spellings.split("|")}
 
+BESIDE = ("onnx-tf",)  # the Makefile installs it without what it asks for
+
+CUDA = ("nvidia-", "cuda-", "triton")  # torch brings them or not: TEXT speaks of them
+
 # Packages whose metadata say nothing: what their repositories say.
 NOT_IN_METADATA = {
     "espeakng-loader": ("none stated", "https://github.com/thewh1teagle/espeakng-loader"),
+    "namex": ("Apache-2.0", "https://github.com/fchollet/namex"),
     "tensorflow": ("Apache-2.0", "https://www.tensorflow.org/"),  # instead of tensorflow-cpu, on other systems
     "tflite-micro": ("Apache-2.0", "https://github.com/tensorflow/tflite-micro"),
 }
@@ -93,9 +98,9 @@ it: whoever ships them says where their source is.
 ## All packages
 
 {count} packages: what the groups of requirements in `settings.ini` bring to Linux with the versions of
-`constraints.txt`, as their metadata have it. Those in bold are named in `settings.ini`; BSD without a number means
-that they do not say which. Other versions and systems may bring others; on Linux, PyPI's torch also brings NVIDIA's
-CUDA libraries, which are proprietary and which nothing here needs.
+`constraints-3.11.txt`, as their metadata have it. Those in bold are named in `settings.ini` or the `Makefile`; BSD
+without a number means that they do not say which. Other versions and systems may bring others; on Linux, PyPI's torch
+also brings triton (MIT) and NVIDIA's CUDA libraries, which are proprietary and which nothing here needs.
 
 | package | licence | home page |
 |---|---|---|
@@ -112,6 +117,13 @@ def direct():
     return [Requirement(word) for group in groups for word in group.split()]
 
 
+def _installed(name):
+    try:
+        return distribution(name)
+    except PackageNotFoundError:
+        return None  # it is for another system
+
+
 def closure():
     "Name -> installed distribution, or None: what `direct` brings in this environment."
     found, extras, waiting = {}, {}, [*direct()]
@@ -119,19 +131,15 @@ def closure():
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
         wanted = {"", *requirement.extras}
-        if name in found and wanted <= extras[name]:
+        if name.startswith(CUDA) or name in found and wanted <= extras[name]:
             continue
         extras[name] = extras.get(name, set()) | wanted
-        try:
-            found[name] = distribution(name)
-        except PackageNotFoundError:
-            found[name] = None  # of another system
-            continue
-        for line in found[name].requires or []:
+        found[name] = _installed(name)
+        for line in (found[name] and found[name].requires) or []:
             needed = Requirement(line)
             if not needed.marker or any(needed.marker.evaluate({"extra": extra}) for extra in extras[name]):
                 waiting.append(needed)
-    return dict(sorted(found.items()))
+    return dict(sorted((found | {name: _installed(name) for name in BESIDE}).items()))
 
 
 def licence(name, package):
@@ -168,7 +176,9 @@ def copyleft(name, package):
 
 
 def package_row(name, package):
-    shown = f"**{name}**" if name in {canonicalize_name(requirement.name) for requirement in direct()} else name
+    shown = (
+        f"**{name}**" if name in {*BESIDE, *(canonicalize_name(requirement.name) for requirement in direct())} else name
+    )
     said = licence(name, package)
     inside = " and ".join(dict.fromkeys(other for _, other in copyleft(name, package) if other != said))
     return f"| {shown} | {said}{f'; inside: {inside}' if inside else ''} | {home_page(name, package)} |"
@@ -187,6 +197,8 @@ def licenses_text():
 
 
 if __name__ == "__main__":
+    if sys.version_info[:2] != (3, 11):
+        sys.exit("licenses.md lists the packages of constraints-3.11.txt: run this with Python 3.11")
     unknown = [name for name, package in closure().items() if licence(name, package) == "unknown"]
     if unknown:
         sys.exit(
