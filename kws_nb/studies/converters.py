@@ -28,6 +28,13 @@ def _answers(kind, path, test, labels, expected): # what the table has of a file
             f'{kind}_correct': int((said == labels).sum()),
             f'{kind}_like_torch': int((said == expected).sum())}
 
+def _counts(int8, clip, expected): # one inference on the emulated board; expected: its codes
+    board = RawBoard(int8)
+    same = bool((board.run(quantize_features(clip, read_tflite(int8).inputs[0])[0]) == expected).all())
+    counted = board.machine.watched['inference']
+    instructions, cycles = (counted[what]//counted['calls'] for what in ('instructions', 'cycles'))
+    return dict(board_same=same, instructions=instructions, cycles_estimated=cycles)
+
 def _judge(converted, seconds, test, labels, expected): # one converter's row, and TensorFlow Lite Micro's codes
     int8 = converted.int8_tflite
     row = dict(seconds=round(seconds, 1))
@@ -36,12 +43,7 @@ def _judge(converted, seconds, test, labels, expected): # one converter's row, a
     codes = {engine: run_tflite(int8, test, engine) for engine in ENGINES} | dict(core=run_core(int8, test))
     reference = codes.pop('tflite-micro')
     row['same_bytes_as_tflite_micro'] = {name: int((c == reference).all(1).sum()) for name, c in codes.items()}
-    board = RawBoard(int8)
-    x = quantize_features(test[:1], read_tflite(int8).inputs[0])[0]
-    row['board_same'] = bool((board.run(x) == reference[0]).all())
-    counted = board.machine.watched['inference']
-    instructions, cycles = (counted[what]//counted['calls'] for what in ('instructions', 'cycles'))
-    return row | dict(instructions=instructions, cycles_estimated=cycles), reference
+    return row | _counts(int8, test[:1], reference[0]), reference
 
 # %% ../../nbs/studies/converters.ipynb #bef68210
 def _hard_networks(): # name -> network that some converter may refuse
