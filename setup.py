@@ -48,6 +48,11 @@ def requirements(name):
     return [line for line in settings.get(name, "").split() if line]
 
 
+extras = {
+    key.removesuffix("_requirements"): requirements(key) for key in settings if key.endswith("_requirements")
+}
+extras["all"] = [line for name in ("train", "notebook", "firmware", "convert") for line in extras[name]]
+
 setup(
     name=settings["lib_name"],
     version=settings["version"],
@@ -63,7 +68,7 @@ setup(
     package_data={"kws_nb.widgets": ["*.mjs", "*.css", "*.png"]},
     python_requires=f">={settings['min_python']}",
     install_requires=requirements("requirements"),
-    extras_require={name: requirements(f"{name}_requirements") for name in ("firmware", "convert", "dev")},
+    extras_require=extras,
     entry_points={
         "console_scripts": [settings["console_scripts"]],
         "nbdev": [f"{settings['lib_name']}={settings['lib_name']}._modidx:d"],

@@ -19,6 +19,7 @@ from conftest import NoTensorFlow, root
 
 notebooks = sorted(p for p in (root / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 modules = sorted(p for p in (root / "kws_nb").rglob("*.py") if p.name not in ("__init__.py", "_modidx.py"))
+PYTHONS = ("3.11", "3.12", "3.13")
 
 
 def dotted(path):
@@ -31,7 +32,7 @@ def cells(path, kind="code"):
 
 
 def test_top_level():
-    folders, settings = "nbs kws_nb firmware data .ci/run", "settings.ini setup.py _quarto.yml Makefile constraints.txt"
+    folders, settings = "nbs kws_nb firmware data .ci/run", "settings.ini setup.py _quarto.yml Makefile"
     for name in f"{folders} {settings} README.md CHANGELOG.md CONTRIBUTING.md LICENSE".split():
         assert (root / name).exists(), name
     assert (root / "nbs/_quarto.yml").resolve() == root / "_quarto.yml"
@@ -125,12 +126,54 @@ def required():
     return {re.sub(r"[-_.]+", "-", re.split(r"[<>=;]", word)[0]).lower() for line in lines for word in line.split()}
 
 
-def test_versions_are_exact():
-    lines = [line for line in (root / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
-    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[^=<>~ ]+", line) for line in lines)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_versions_are_exact(python):
+    lines = [line for line in (root / f"constraints-{python}.txt").read_text().splitlines() if line and line[0] != "#"]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[^=<>~+ ]+", line) for line in lines)
     pinned = {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower() for line in lines}
-    names = required() - {"tensorflow"}  # tensorflow: where there is no CPU build of its own name
+    names = (required() | {"onnx-tf"}) - {"tensorflow"}  # tensorflow: where there is no CPU build of its own name
     assert len(names) > 20 and names <= pinned, names - pinned
+
+
+def make(folder, pythons, *options):
+    "`make print`, which shows the Python it chose, where only `pythons` (name -> version, None: a broken shim) are."
+    (folder / "bin").mkdir()
+    for name, version in pythons.items():
+        script = f"echo {version}" if version in PYTHONS else "exit 1"
+        (folder / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "bin" / name).chmod(0o755)
+    for name in "Makefile settings.ini setup.py pyproject.toml".split():
+        shutil.copy(root / name, folder / name)
+    command = [shutil.which("make"), "--eval", "print: ; $(info chosen: $(PYTHON)) @:", *(options or ["print"])]
+    return subprocess.run(command, cwd=folder, env={"PATH": str(folder / "bin")}, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    "pythons, chosen",
+    [
+        ({"python3": "3.11", "python3.13": "3.13"}, "python3"),
+        ({"python3": "3.14", "python3.11": "3.11", "python3.12": "3.12"}, "python3.12"),
+        ({"python3": None, "python3.13": None, "python3.11": "3.11"}, "python3.11"),
+        ({"python3.9": "3.9"}, ""),
+    ],
+)
+def test_make_takes_a_python_that_answers(pythons, chosen, tmp_path):
+    done = make(tmp_path, pythons)
+    assert done.stdout.split("\n")[0].strip() == f"chosen: {chosen}".strip(), done.stderr
+
+
+def test_make_says_which_python_it_needs(tmp_path):
+    (tmp_path / "none").mkdir()
+    done = make(tmp_path / "none", {"python3": "3.14"}, ".venv/installed")
+    assert done.returncode and "Python 3.11, 3.12 or 3.13 is needed. Name one: make PYTHON=" in done.stdout
+    (tmp_path / "old").mkdir()
+    done = make(tmp_path / "old", {"python3.9": "3.9"}, ".venv/installed", "PYTHON=python3.9")
+    assert done.returncode and "python3.9 is another version" in done.stdout
+    (tmp_path / "other/.venv/bin").mkdir(parents=True)
+    (tmp_path / "other/.venv/bin/python").write_text("#!/bin/sh\necho 3.11\n")
+    (tmp_path / "other/.venv/bin/python").chmod(0o755)
+    done = make(tmp_path / "other", {"python3.12": "3.12"}, "demo", "PYTHON=python3.12")
+    assert done.returncode and "Remove it first: rm -r .venv" in done.stderr
 
 
 installed_packages = cache(packages_distributions)
