@@ -6,16 +6,16 @@
 __all__ = ['compare_converters']
 
 # %% ../../nbs/studies/converters.ipynb #7d80a1fb
-import json, tempfile, time
-import numpy as np
+import tempfile, time
 from pathlib import Path
 from ..core import *
 from ..convert import *
-from ..graph import quantize_features, read_tflite
+from ..graph import read_tflite
 from ..litert import *
 from ..layers import run_core
 from ..data import *
 from ..features import micro_features
+from ..models import TinyConv
 from ..results import *
 from ..train import data_hash, load_model, predict
 from ..verify import RawBoard
@@ -37,7 +37,7 @@ def _judge(converted, seconds, test, labels, expected): # one converter's row, a
     reference = codes.pop('tflite-micro')
     row['same_bytes_as_tflite_micro'] = {name: int((c == reference).all(1).sum()) for name, c in codes.items()}
     board = RawBoard(int8)
-    x = quantize_features(test[:1], read_tflite(int8).inputs[0])[0]
+    x = read_tflite(int8).inputs[0].quantize(test[:1])[0]
     row['board_same'] = bool((board.run(x) == reference[0]).all())
     counted = board.machine.watched['inference']
     instructions, cycles = (counted[what]//counted['calls'] for what in ('instructions', 'cycles'))
@@ -63,7 +63,8 @@ def _hard_networks(): # name -> network that some converter may refuse
             self.gru = nn.GRU(N_CHANNELS, 8, batch_first=True)
         def forward(self, x): return self.gru(x)[0]
     torch.manual_seed(0)
-    pads = nn.Sequential(nn.Unflatten(1, (1, N_FRAMES)), nn.ZeroPad2d((4, 2, 4, 5)), nn.Conv2d(1, 2, (10, 8), 2))
+    pads = nn.Sequential(nn.Unflatten(1, (1, N_FRAMES)), nn.ZeroPad2d((4, 2, 4, 5)),
+                         nn.Conv2d(1, 2, TinyConv.kernel, TinyConv.stride))
     n = N_FRAMES*N_CHANNELS
     return {'pads that are not SAME': Network(pads, 1000),
             'erf': Network(Calls(torch.erf), n),
