@@ -7,7 +7,7 @@ __all__ = ['ARENA_STEP', 'ARENA_SPARE', 'ARENA_LIMIT', 'TFLM_OPERATORS', 'tflm_a
            'write_arduino_library']
 
 # %% ../nbs/library/arduino.ipynb #a2d00005
-import shutil, tempfile, zipfile
+import shutil, zipfile
 from pathlib import Path
 from .core import *
 from .host import silenced
