@@ -13,6 +13,7 @@ import numpy as np
 from dataclasses import dataclass
 from pathlib import Path
 from .core import *
+from .extras import require
 from .host import silenced
 from .graph import *
 from .results import *
@@ -343,13 +344,15 @@ def _interpreter(content, engine): # a function from one input array to one outp
     return run
 
 # %% ../nbs/05_deployment.ipynb #6cfd80b0
-ENGINES = ('tensorflow', 'litert', 'tflite-micro')
+ENGINES = {'tensorflow': 'tensorflow', 'litert': 'ai_edge_litert', 'tflite-micro': 'tflite_micro'} # name -> module
 
 def best_engine()->str:
     "The first of tflite-micro, tensorflow, litert that is installed: the two whose bytes ours are come first."
     from importlib.util import find_spec
-    modules = {'tflite-micro': 'tflite_micro', 'tensorflow': 'tensorflow', 'litert': 'ai_edge_litert'}
-    return next(engine for engine, module in modules.items() if find_spec(module))
+    for engine in ('tflite-micro', 'tensorflow'):
+        if find_spec(ENGINES[engine]): return engine
+    require(ENGINES['litert'], what='an interpreter of .tflite files')
+    return 'litert'
 
 def _fits_input(given, wanted): # shapes without the batch: the same but for dimensions of 1, or one vector of all
     given, wanted = ([n for n in shape if n != 1] for shape in (given, wanted))

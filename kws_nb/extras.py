@@ -60,7 +60,8 @@ class ExtrasFinder:
         "Raise `NotInstalled` for what an extra brings."
         if name not in (*sum(EXTRAS.values(), ()), *_OTHERS): return
         importer = sys._getframe(1)
-        while importer.f_globals.get('__name__') in _MACHINERY: importer = importer.f_back
-        module, function = importer.f_globals.get('__name__', ''), importer.f_code.co_qualname
+        while importer and importer.f_globals.get('__name__') in _MACHINERY: importer = importer.f_back
+        module = importer and importer.f_globals.get('__name__') or ''
         if module.split('.')[0] != 'kws_nb': return
+        function = importer.f_code.co_qualname
         raise NotInstalled([name], module if function == '<module>' else f'{module}.{function}')

@@ -9,6 +9,7 @@ __all__ = ['synthetic_voices', 'speak']
 import ctypes, io, json, subprocess, sys, threading
 import numpy as np
 from .core import *
+from .extras import require
 from .audio import *
 
 # %% ../nbs/library/speech.ipynb #aa29f210
@@ -62,6 +63,7 @@ def speak(utterances, # (word, voice, words a minute 80..450, pitch 0..99) each
           about=None  # label of the progress bar; `None`: none
          )->list:     # float32 `[n]` at 16 kHz, -1..1, silence trimmed
     "Synthetic speech by espeak-ng: the same list gives the same samples."
+    require('espeakng_loader', what='synthetic speech')
     utterances, program = list(utterances), 'from kws_nb.speech import _speaker_process; _speaker_process()'
     with subprocess.Popen([sys.executable, '-c', program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as process, io.BytesIO() as errors:

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import subprocess
 import sys
+import zipfile
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -116,6 +118,25 @@ def lab(tmp_path_factory):
     (folder / "nbs").mkdir()
     with jupyterlab(folder / "nbs") as url:
         yield url, folder / "nbs"
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    "The folder that the wheel installs, and the environment of somebody who has no compiler and no clone."
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, root]
+    subprocess.run(command, check=True, capture_output=True)
+    with zipfile.ZipFile(*folder.glob("*.whl")) as archive:
+        archive.extractall(folder / "site")
+    home = folder / "home"
+    home.mkdir()
+    environment = {
+        "PATH": "/nowhere",
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "HOME": str(home),
+        "PYTHONPATH": str(folder / "site"),
+    }
+    return folder / "site", environment
 
 
 @pytest.fixture(scope="session")

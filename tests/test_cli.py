@@ -108,7 +108,7 @@ main()
     loaded = json.loads(done.stdout.splitlines()[-1])
     packages = {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names)
     assert packages <= {"kws_nb", "serial", "typer", "annotated_doc", "shellingham"}, packages
-    assert {name for name in loaded if name.startswith("kws_nb.")} == {"kws_nb.cli", "kws_nb.core"}
+    assert {name for name in loaded if name.startswith("kws_nb.")} == {"kws_nb.cli", "kws_nb.core", "kws_nb.extras"}
 
 
 def test_a_wrong_command_is_one_message():

@@ -8,7 +8,6 @@ import resource
 import shutil
 import subprocess
 import sys
-from configparser import ConfigParser
 from pathlib import Path
 
 import numpy as np
@@ -396,44 +395,6 @@ def test_a_blank_compiler_is_none():
     code = "from kws_nb.host import host_compiler; print(host_compiler())"
     done = said([sys.executable, "-c", code], env=os.environ | {"CC": " ", "PYTHONPATH": str(root)})
     assert done.returncode == 0 and "cc" in done.stdout, done.stderr
-
-
-MISSING = """
-import sys
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == {module!r}: raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Missing())
-from kws_nb.cli import main
-main()
-"""
-
-
-@pytest.mark.parametrize(
-    "module, extra, arguments",
-    [
-        ("onnx", "convert", ["convert", "data/models/tinyconv.safetensors", "--output", "{folder}"]),
-        ("onnx_tf", "convert", ["convert", "data/models/tinyconv.safetensors", "--output", "{folder}"]),
-        ("tensorflow", "convert", ["convert", "data/models/tinyconv.safetensors", "--output", "{folder}"]),
-        ("tensorflow", "convert", ["bench"]),
-        ("tflite_micro", "dev", ["arduino", "{folder}"]),
-        ("ziglang", "firmware", ["classify", "data/clips/yes.wav", "--board", "emulated://nano33ble?model={model}"]),
-    ],
-)
-def test_a_package_that_is_missing_is_named_with_its_extra(module, extra, arguments, tmp_path, reference):
-    arguments = [text.format(folder=tmp_path / "out", model=reference) for text in arguments]
-    done = said([sys.executable, "-c", MISSING.format(module=module), *arguments])
-    assert done.returncode == 1 and module in done.stderr, done.stderr
-    assert f'pip install "kws_nb[{extra}]"' in done.stderr, done.stderr
-    assert done.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
-
-
-def test_each_extra_that_is_named_brings_the_package():
-    settings = ConfigParser(delimiters=["="])
-    settings.read(root / "settings.ini")
-    for extra, modules in cli.EXTRAS.items():
-        packages = settings["DEFAULT"][f"{extra}_requirements"].replace("-", "_").split()
-        assert all(any(package.startswith(module) for package in packages) for module in modules), extra
 
 
 @pytest.mark.parametrize("command", ["headers", "reference"])

@@ -8,11 +8,8 @@ import shutil
 import subprocess
 import sys
 import textwrap
-import zipfile
 from email.parser import Parser
-from functools import cache
 from graphlib import TopologicalSorter
-from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -178,22 +175,6 @@ def test_make_says_which_python_it_needs(tmp_path):
     assert done.returncode and "Remove it first: rm -r .venv" in done.stderr
 
 
-installed_packages = cache(packages_distributions)
-
-
-@pytest.mark.parametrize("path", modules, ids=dotted)
-def test_what_is_imported_is_required(path):
-    "Each package that a module imports, at its head or inside a function, stands in settings.ini itself."
-    nodes = list(ast.walk(ast.parse(path.read_text())))
-    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
-    outside = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"kws_nb"}
-    installed = installed_packages()
-    for name in outside & set(installed):
-        distributions = {re.sub(r"[-_.]+", "-", d).lower() for d in installed[name]}
-        assert distributions & required(), f"{name} is imported, and settings.ini requires none of {distributions}"
-
-
 # What only these modules may load when they are imported, since they are about it: networks and training, widgets.
 ABOUT = {
     "torch": {
@@ -326,25 +307,6 @@ def test_ruff():
         [Path(sys.executable).parent / "ruff", "check", "."], cwd=root, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout[-3000:]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    "The folder that the wheel installs, and the environment of somebody who has no compiler and no clone."
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, root]
-    subprocess.run(command, check=True, capture_output=True)
-    with zipfile.ZipFile(*folder.glob("*.whl")) as archive:
-        archive.extractall(folder / "site")
-    home = folder / "home"
-    home.mkdir()
-    environment = {
-        "PATH": "/nowhere",
-        "XDG_CACHE_HOME": str(home / "cache"),
-        "HOME": str(home),
-        "PYTHONPATH": str(folder / "site"),
-    }
-    return folder / "site", environment
 
 
 def run(code, environment, folder, *args):
