@@ -36,7 +36,7 @@ def _tensorflow():
     try: import tensorflow as tf
     except ImportError:
         what = "The rival is TensorFlow's operator, which is not installed"
-        raise KwsError(f'{what}: pip install kws_nb[convert]') from None
+        raise KwsError(f'{what}: pip install "kws_nb[convert]"') from None
     return tf
 
 def tf_op(samples # int16 `[16000]`, tensor or array

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from configparser import ConfigParser
-from importlib.metadata import packages_distributions
+from importlib.metadata import PathDistribution, packages_distributions
 
 import pytest
 from conftest import root
@@ -193,6 +193,21 @@ def requirements():
 
 def packages(extra):
     return {canonicalize_name(requirement.name) for requirement in requirements()[extra]}
+
+
+@pytest.mark.slow
+def test_the_wheel_has_the_extras(wheel):
+    "As settings.ini names them; `all` is what is not for development or Colab."
+    (path,) = wheel[0].glob("*.dist-info")
+    installed, names = PathDistribution(path), requirements()
+    assert set(installed.metadata.get_all("Provides-Extra")) == {*names, "all"} - {"base"}
+    asked = [Requirement(line) for line in installed.requires]
+    assert {canonicalize_name(r.name) for r in asked if not r.marker} == packages("base")
+    for extra in {*names} - {"base"}:
+        lines = [r for r in asked if r.marker and f'extra == "{extra}"' in str(r.marker)]
+        assert {canonicalize_name(r.name) for r in lines} == packages(extra), extra
+    everything = {canonicalize_name(r.name) for r in asked if 'extra == "all"' in str(r.marker)}
+    assert everything == set().union(*map(packages, EXTRAS))
 
 
 def test_each_extra_brings_the_modules_that_it_is_named_for():
