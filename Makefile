@@ -1,10 +1,12 @@
-# Each command works on a fresh clone: it makes .venv, installs the exact versions of constraints.txt, and runs.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Each command works on a fresh clone: it makes .venv, installs exact versions (constraints-3.NN.txt), and runs.
+# Python: python3 where that is 3.11 to 3.13, else the newest of these that answers; or name one: make PYTHON=python3.12
+VERSION = import sys; v = sys.version_info[:2]; print("%d.%d" % v) if (3, 11) <= v <= (3, 13) else sys.exit(1)
+PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,$(shell $(python) -c '$(VERSION)' >/dev/null 2>&1 && echo $(python))))
 BIN := .venv/bin
 INSTALLED := .venv/installed
 NOTEBOOKS = $(shell find nbs -name "*.ipynb" -not -path "*/.*" | sort)
 
-.PHONY: demo test quick lab firmware bench docs readme export outputs pictures check clean
+.PHONY: demo test quick lab firmware bench docs readme export outputs pictures licenses check clean
 
 demo: $(INSTALLED)
 	$(BIN)/kws-nb demo
@@ -47,14 +49,30 @@ outputs: $(INSTALLED)
 pictures: $(INSTALLED)
 	$(BIN)/python tools/screenshots.py
 
+# What the requirements bring, and under which licences; with Python 3.11, whose packages the list names.
+licenses: $(INSTALLED)
+	$(BIN)/python tools/licenses.py
+
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 
-$(INSTALLED): constraints.txt settings.ini setup.py pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed; $(PYTHON) is another version. Name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python has no venv module. On Debian: apt-get install python3.11-venv"; exit 1; }
-	$(BIN)/pip install --disable-pip-version-check --progress-bar on --constraint constraints.txt setuptools wheel
-	$(BIN)/pip install --disable-pip-version-check --progress-bar on --constraint constraints.txt --no-build-isolation --editable '.[firmware,convert,dev]'
+ifneq ($(filter command line environment,$(origin PYTHON)),)
+ifneq ($(wildcard $(BIN)/python),)
+ifneq ($(shell $(PYTHON) -c '$(VERSION)' 2>&1),$(shell $(BIN)/python -c '$(VERSION)' 2>&1))
+$(error .venv is of another Python than $(PYTHON). Remove it first: rm -r .venv)
+endif
+endif
+endif
+
+INSTALL = $(BIN)/pip install --disable-pip-version-check --progress-bar on --constraint constraints-$$($(BIN)/python -c '$(VERSION)').txt
+
+# onnx-tf asks for packages that no current TensorFlow has and that it does not need here.
+$(INSTALLED): $(wildcard constraints-*.txt) settings.ini setup.py pyproject.toml
+	@$(or $(PYTHON),false) -c '$(VERSION)' >/dev/null || { echo "Python 3.11, 3.12 or 3.13 is needed$(if $(PYTHON),; $(PYTHON) is another version). Name one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python has no venv module. On Debian: apt-get install python3-venv"; exit 1; }
+	$(INSTALL) setuptools wheel
+	$(INSTALL) --no-build-isolation --editable '.[all,dev]'
+	$(INSTALL) --no-deps onnx-tf
 	@if [ -d .git ]; then git config core.hooksPath .githooks && git config merge.nbdev-merge.driver '$(BIN)/nbdev_merge %O %A %B %P'; fi
 	@touch $@
 

@@ -8,7 +8,7 @@ __all__ = ['CONVERTED', 'ENGINES', 'quiet_tensorflow', 'check_network', 'export_
            'run_tflite', 'calibration_study', 'model_array']
 
 # %% ../nbs/05_deployment.ipynb #6e13ffa9
-import builtins, contextlib, io, json, logging, os, re, shutil, sys, tempfile, warnings
+import builtins, contextlib, io, json, logging, os, re, shutil, sys, tempfile, types, warnings
 import numpy as np
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,28 +153,29 @@ def _constant_pads(graph, pad, values): # the exporter may compute the pads with
     return ReferenceEvaluator(whole).run(None, {})[0].tolist()
 
 # %% ../nbs/05_deployment.ipynb #bc669afe
-def _stand_in_for_addons():
-    "onnx-tf imports tensorflow_addons, for operators that no network here has; TensorFlow after 2.15 has none."
-    import sys, types
-    from importlib.util import find_spec
-    if 'tensorflow_addons' in sys.modules or find_spec('tensorflow_addons'): return
-    class Absent(types.ModuleType):
-        def __getattr__(self, name):
-            if name.startswith('__'): raise AttributeError(name)
-            return Absent(f'{self.__name__}.{name}')
-        def __call__(self, *args, **kwargs):
-            raise KwsError(f'The network needs {self.__name__}, which this TensorFlow has not. '
-                           'Build it without, or use Python 3.11 and TensorFlow 2.15')
-    sys.modules['tensorflow_addons'] = Absent('tensorflow_addons')
+class _Absent(types.ModuleType): # whatever is asked of it is there, and says so when it is called
+    def __getattr__(self, name):
+        if name.startswith('__'): raise AttributeError(name)
+        return _Absent(f'{self.__name__}.{name}')
+    def __call__(self, *args, **kwargs):
+        raise KwsError(f'onnx-tf needs {self.__name__} for the network, which no current TensorFlow has. '
+                       'Build the network without that operator')
+
+def _onnx_tf(): # its `prepare`; two packages that it imports, for Hardmax and Bernoulli, are stood in for meanwhile
+    absent = [name for name in ('tensorflow_addons', 'tensorflow_probability') if name not in sys.modules]
+    sys.modules.update({name: _Absent(name) for name in absent})
+    try: from onnx_tf.backend import prepare
+    finally:
+        for name in absent: del sys.modules[name]
+    return prepare
 
 # %% ../nbs/05_deployment.ipynb #0ad13601
 def export_saved_model(onnx_model, folder):
     "The ONNX model as a TensorFlow SavedModel whose input is `[1, 49, 40, 1]`."
     with quiet_tensorflow():
         import tensorflow as tf
-        _stand_in_for_addons()
-        from onnx_tf.backend import prepare
-        network = prepare(onnx_model).tf_module
+        network = _onnx_tf()(onnx_model).tf_module
+        tf.keras.utils.clear_session() # it numbers its layers; from the start again: the same network, the same bytes
         @tf.function(input_signature=[tf.TensorSpec((1, N_FRAMES, N_CHANNELS, 1), tf.float32, name='features')])
         def serve(features):
             channels_first = tf.transpose(features, (0, 3, 1, 2))
@@ -365,7 +366,7 @@ def run_tflite(model,     # path or bytes
     if not _fits_input(features.shape[1:], input_.shape[1:]):
         raise KwsError(f'The model takes {list(input_.shape)}, the features are {list(features.shape)}. '
                        'Make them with micro_features')
-    if input_.dtype == 'int8' and features.dtype != np.int8: features = quantize_features(features, input_)
+    if input_.dtype == 'int8' and features.dtype != np.int8: features = input_.quantize(features)
     run = _interpreter(content, engine or best_engine())
     outputs = np.zeros((len(features), *graph.outputs[0].shape[1:]), graph.outputs[0].dtype)
     for output, x in zip(outputs, features): output[:] = run(x.reshape(1, *input_.shape[1:]))[0]

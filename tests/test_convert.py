@@ -116,7 +116,7 @@ def test_array_compiles_as_c_and_cpp_and_lies_aligned(converted, tmp_path):
     content = converted.int8_tflite.read_bytes()
     (tmp_path / "before.h").write_text("static char odd = 1;\n")
     main = '#include "before.h"\n%s#include <stdio.h>\nint main(void) {\n'
-    main += '  unsigned n = (unsigned)((unsigned long long)g_model %% 16) + odd - 1;\n'
+    main += "  unsigned n = (unsigned)((unsigned long long)g_model %% 16) + odd - 1;\n"
     main += '  for (unsigned i = 0; i < g_model_len; i++) n = n * 31 + g_model[i];\n  printf("%%u", n); return 0; }\n'
     expected = 0
     for byte in content:
@@ -305,28 +305,15 @@ def test_a_network_is_converted_as_it_answers_not_as_it_trains(clips, tmp_path):
     np.testing.assert_allclose(run_tflite(convert_tflite(saved), clips[:2], "tensorflow"), expected, atol=1e-5)
 
 
-def test_conversion_without_tensorflow_addons(clips, tmp_path):
-    "As with TensorFlow 2.21, for which there are none: onnx-tf imports a stand-in, and the file is the same."
-    code = (
-        "import importlib.util, sys\nreal = importlib.util.find_spec\nsys.path_importer_cache\n"
-        "class Hide:\n    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.split('.')[0] == 'tensorflow_addons': raise ModuleNotFoundError(name)\n"
-        "sys.meta_path.insert(0, Hide())\n"
-        "importlib.util.find_spec = lambda name, *a: None if name == 'tensorflow_addons' else real(name, *a)\n"
-        "import numpy as np, torch\nfrom kws_nb.convert import convert\n"
-        "from kws_nb.models import TinyConv\ntorch.manual_seed(0)\n"
-        "convert(TinyConv(4), np.load(sys.argv[1]), sys.argv[2])\n"
-        "print(type(sys.modules['tensorflow_addons']).__name__)\n"
-    )
-    np.save(tmp_path / "clips.npy", clips)
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "clips.npy", tmp_path / "stub"], capture_output=True, text=True
-    )
-    assert done.stdout.strip() == "Absent", done.stderr[-2000:]
-    torch.manual_seed(0)
-    assert (tmp_path / "stub/int8.tflite").read_bytes() == convert(
-        TinyConv(4), clips, tmp_path / "real"
-    ).int8_tflite.read_bytes()
+def test_the_stand_ins_leave_no_trace(clips, tmp_path):
+    "onnx-tf imports stand-ins; whoever imports tensorflow_probability later gets the real one, if there is one."
+    export_saved_model(export_onnx(TinyConv(2)), tmp_path / "saved")
+    assert not {"tensorflow_addons", "tensorflow_probability"} & set(sys.modules)
+    from onnx_tf.handlers.backend import bernoulli, hardmax
+
+    for stand_in in (hardmax.tfa.seq2seq.hardmax, bernoulli.tfd.Bernoulli):
+        with pytest.raises(KwsError, match="which no current TensorFlow has"):
+            stand_in(1)
 
 
 def test_resolver_lines_are_the_operators(converted):

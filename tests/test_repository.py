@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from email.parser import Parser
 from functools import cache
 from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
@@ -18,6 +19,7 @@ from conftest import NoTensorFlow, root
 
 notebooks = sorted(p for p in (root / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 modules = sorted(p for p in (root / "kws_nb").rglob("*.py") if p.name not in ("__init__.py", "_modidx.py"))
+PYTHONS = ("3.11", "3.12", "3.13")
 
 
 def dotted(path):
@@ -30,8 +32,9 @@ def cells(path, kind="code"):
 
 
 def test_top_level():
-    folders, settings = "nbs kws_nb firmware data .ci/run", "settings.ini setup.py _quarto.yml Makefile constraints.txt"
-    for name in f"{folders} {settings} README.md CHANGELOG.md CONTRIBUTING.md LICENSE".split():
+    folders, settings = "nbs kws_nb firmware data .ci/run", "settings.ini setup.py _quarto.yml Makefile"
+    others = "README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md CITATION.cff LICENSE NOTICE licenses.md .github"
+    for name in f"{folders} {settings} {others}".split():
         assert (root / name).exists(), name
     assert (root / "nbs/_quarto.yml").resolve() == root / "_quarto.yml"
     listed = re.findall(r"[\w/]+\.ipynb", (root / "_quarto.yml").read_text())
@@ -124,12 +127,54 @@ def required():
     return {re.sub(r"[-_.]+", "-", re.split(r"[<>=;]", word)[0]).lower() for line in lines for word in line.split()}
 
 
-def test_versions_are_exact():
-    lines = [line for line in (root / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
-    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[^=<>~ ]+", line) for line in lines)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_versions_are_exact(python):
+    lines = [line for line in (root / f"constraints-{python}.txt").read_text().splitlines() if line and line[0] != "#"]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[^=<>~+ ]+", line) for line in lines)
     pinned = {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower() for line in lines}
-    names = required() - {"tensorflow"}  # tensorflow: where there is no CPU build of its own name
+    names = (required() | {"onnx-tf"}) - {"tensorflow"}  # tensorflow: where there is no CPU build of its own name
     assert len(names) > 20 and names <= pinned, names - pinned
+
+
+def make(folder, pythons, *options):
+    "`make print`, which shows the Python it chose, where only `pythons` (name -> version, None: a broken shim) are."
+    (folder / "bin").mkdir()
+    for name, version in pythons.items():
+        script = f"echo {version}" if version in PYTHONS else "exit 1"
+        (folder / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "bin" / name).chmod(0o755)
+    for name in "Makefile settings.ini setup.py pyproject.toml".split():
+        shutil.copy(root / name, folder / name)
+    command = [shutil.which("make"), "--eval", "print: ; $(info chosen: $(PYTHON)) @:", *(options or ["print"])]
+    return subprocess.run(command, cwd=folder, env={"PATH": str(folder / "bin")}, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    "pythons, chosen",
+    [
+        ({"python3": "3.11", "python3.13": "3.13"}, "python3"),
+        ({"python3": "3.14", "python3.11": "3.11", "python3.12": "3.12"}, "python3.12"),
+        ({"python3": None, "python3.13": None, "python3.11": "3.11"}, "python3.11"),
+        ({"python3.9": "3.9"}, ""),
+    ],
+)
+def test_make_takes_a_python_that_answers(pythons, chosen, tmp_path):
+    done = make(tmp_path, pythons)
+    assert done.stdout.split("\n")[0].strip() == f"chosen: {chosen}".strip(), done.stderr
+
+
+def test_make_says_which_python_it_needs(tmp_path):
+    (tmp_path / "none").mkdir()
+    done = make(tmp_path / "none", {"python3": "3.14"}, ".venv/installed")
+    assert done.returncode and "Python 3.11, 3.12 or 3.13 is needed. Name one: make PYTHON=" in done.stdout
+    (tmp_path / "old").mkdir()
+    done = make(tmp_path / "old", {"python3.9": "3.9"}, ".venv/installed", "PYTHON=python3.9")
+    assert done.returncode and "python3.9 is another version" in done.stdout
+    (tmp_path / "other/.venv/bin").mkdir(parents=True)
+    (tmp_path / "other/.venv/bin/python").write_text("#!/bin/sh\necho 3.11\n")
+    (tmp_path / "other/.venv/bin/python").chmod(0o755)
+    done = make(tmp_path / "other", {"python3.12": "3.12"}, "demo", "PYTHON=python3.12")
+    assert done.returncode and "Remove it first: rm -r .venv" in done.stderr
 
 
 installed_packages = cache(packages_distributions)
@@ -150,7 +195,10 @@ def test_what_is_imported_is_required(path):
 
 # What only these modules may load when they are imported, since they are about it: networks and training, widgets.
 ABOUT = {
-    "torch": {"models", "train", "quantize", "prune", "studies.representations", "studies.field", "studies.converters"},
+    "torch": {
+        *("models", "train", "quantize", "prune", "widgets.size_explorer"),  # whose network is TinyConv in other shapes
+        *("studies.representations", "studies.field", "studies.converters"),
+    },
     "ipywidgets": {"widgets"},  # the whole package
     "anywidget": {"widgets"},
     "tensorflow": set(),
@@ -253,7 +301,7 @@ def test_code_fits_the_page(path):
 
 
 @pytest.mark.slow
-def test_quick_needs_neither_browser_notebooks_nor_tensorflow():
+def test_quick_needs_neither_browser_notebooks_nor_tensorflow(monkeypatch):
     "What `make quick` selects: no test of these, no import of TensorFlow, and most of the others."
 
     def selected(*options):
@@ -266,8 +314,10 @@ def test_quick_needs_neither_browser_notebooks_nor_tensorflow():
     assert set(quick) < set(whole) and len(quick) > len(whole) / 2
     left_out = {"test_notebooks", "test_site", "test_browser", "test_browser_recorder", "test_convert"}
     assert not [name for name in quick if name.split("/")[1].split(".py")[0] in left_out]
-    with pytest.raises(pytest.skip.Exception, match="needs TensorFlow"):
-        NoTensorFlow().find_spec("tensorflow.lite")
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [NoTensorFlow(), *sys.meta_path])
+    with pytest.raises(pytest.fail.Exception, match="mark this test tensorflow"):
+        import tensorflow.lite  # noqa: F401
 
 
 def test_ruff():
@@ -301,6 +351,24 @@ for widget in (SpectrogramExplorer(), Recorder(root='.'), SizeExplorer()):
 """
     done = run(code, environment | {"KWS_NB_STATIC": "1"}, site)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_wheel_says_what_it_is(wheel):
+    "Licence, notice and the list of other licences in it; classifiers, and addresses that settings.ini has."
+    (info,) = wheel[0].glob("*.dist-info")
+    for name in ("LICENSE", "NOTICE", "licenses.md"):
+        assert (info / "licenses" / name).read_bytes() == (root / name).read_bytes(), name
+    metadata = Parser().parsestr((info / "METADATA").read_text())
+    assert metadata["License-Expression"] == "Apache-2.0"
+    classifiers = metadata.get_all("Classifier")
+    for version in ("3.11", "3.12", "3.13"):
+        assert f"Programming Language :: Python :: {version}" in classifiers
+    addresses = dict(line.split(", ") for line in metadata.get_all("Project-URL"))
+    assert set(addresses) == {"Documentation", "Source", "Issues", "Changelog"}
+    settings = (root / "settings.ini").read_text()
+    assert f"git_url = {addresses['Source']}\n" in settings and addresses["Issues"].startswith(addresses["Source"])
+    assert addresses["Changelog"].startswith(addresses["Source"])
 
 
 @pytest.mark.slow
