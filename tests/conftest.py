@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -21,9 +22,25 @@ PACKAGES = {
     "arm-none-eabi-gcc": "gcc-arm-none-eabi",
     "qemu-system-arm": "qemu-system-arm",
     "xxd": "xxd",
+    "python3.11": "python3.11-venv",
+    "python3.12": "python3.12-venv",
+    "python3.13": "python3.13-venv",
 }
+PYTHONS = ("3.11", "3.12", "3.13")
 NOT_QUICK = ("browser", "notebooks", "tensorflow", "slow")
 left_out = {}
+
+
+@cache
+def find_command(name):
+    "Where a command is; a Python that answers, which a shim of pyenv may not, though pyenv has that version."
+    if not name.startswith("python"):
+        return shutil.which(name)
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    for path in filter(None, (shutil.which(name), *pyenv.glob(f"versions/{name.removeprefix('python')}.*/bin/python"))):
+        if subprocess.run([path, "-c", "import ensurepip"], capture_output=True).returncode == 0:
+            return path
+    return None
 
 
 class NoTensorFlow:
@@ -62,7 +79,7 @@ def pytest_collection_modifyitems(config, items):
         if config.getoption("quick") and not is_quick(item):
             dropped.append(item)
             continue
-        missing = [c for mark in item.iter_markers("needs") for c in mark.args if not shutil.which(c)]
+        missing = [c for mark in item.iter_markers("needs") for c in mark.args if not find_command(c)]
         (dropped if missing else chosen).append(item)
         for command in missing:
             left_out.setdefault(command, []).append(item.nodeid)

@@ -1,6 +1,7 @@
 "What pip gets: the sdist builds, and the wheel's name promises no more than its core keeps."
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import zipfile
 from email import message_from_string
 
 import pytest
-from conftest import root
+from conftest import PYTHONS, find_command, root
 from elftools.elf.elffile import ELFFile
 from kws_nb.host import compile_core
 
@@ -105,3 +106,24 @@ def test_what_builds_a_wheel_is_pinned():
         pins = {line.strip() for line in path.read_text().splitlines()}
         other = [line for line in project["build-system"]["requires"] if line not in pins and "numpy" not in line]
         assert not other, f"{path.name} has other versions: the wheel's image would be another than the clone's"
+
+
+HERE = "%d.%d" % sys.version_info[:2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "python", [pytest.param(v, marks=pytest.mark.needs(f"python{v}")) for v in PYTHONS if v != HERE]
+)
+def test_base_on_another_python(python, built, tmp_path):
+    "The wheel without extras in a new environment: features, the emulated board, `classify`, `size`, `serve`."
+    subprocess.run([find_command(f"python{python}"), "-m", "venv", tmp_path / "env"], check=True)
+    binaries = next(path for name in ("bin", "Scripts") if (path := tmp_path / "env" / name).is_dir())
+    install = [binaries / "python", "-m", "pip", "install", "-q", "-c", root / f"constraints-{python}.txt", built[1]]
+    done = subprocess.run(install, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    smoke = [binaries / "python", "-P", root / "tests/smoke.py", "wheel"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(smoke, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert f"Python {python}." in done.stdout and "works" in done.stdout, done.stderr[-2000:]

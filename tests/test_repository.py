@@ -15,11 +15,10 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-from conftest import NoTensorFlow, root
+from conftest import PYTHONS, NoTensorFlow, root
 
 notebooks = sorted(p for p in (root / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 modules = sorted(p for p in (root / "kws_nb").rglob("*.py") if p.name not in ("__init__.py", "_modidx.py"))
-PYTHONS = ("3.11", "3.12", "3.13")
 
 
 def dotted(path):
