@@ -72,10 +72,10 @@ def _hard_networks(): # name -> network that some converter may refuse
             'GRU': Network(LastOfGru(), 8*N_FRAMES)}
 
 # %% ../../nbs/studies/converters.ipynb #891a9fe0
-def compare_converters(data,
-                       checkpoint,        # `.safetensors` of `save_model`
-                       path=None,         # the study's JSON: read if it is of the same data and network, else written
-                       n_calibration=300  # training clips
+def compare_converters(data:Data,
+                       checkpoint:Path|str, # `.safetensors` of `save_model`
+                       path:Path|str|None=None, # the study's JSON: read if of the same data and network, else written
+                       n_calibration:int=300 # training clips
                       )->dict:
     "Convert one network with each of `CONVERTERS`, and count what the files hold and answer."
     model, _ = load_model(checkpoint)
