@@ -11,9 +11,9 @@ __all__ = ['BEFORE', 'AFTER', 'SHIFTS_MS', 'GAINS_DB', 'FIELD_SNRS_DB', 'RT60_S'
            'plot_operating_points', 'carried_features', 'compare_in_field']
 
 # %% ../../nbs/studies/field.ipynb #5c0191e5
-import json, zlib
+import zlib
 import numpy as np
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
