@@ -55,7 +55,7 @@ class Latency:
     __repr__ = __str__
 
 # %% ../nbs/library/latency.ipynb #f15b6e10
-def latency_table(rows:list # of `Latency`
+def latency_table(rows:list[Latency]
                  )->Table:
     "Median, interquartile range and fastest block of each, in ms for one call."
     def ms(seconds): return f'{1000*seconds:.4f}'
@@ -203,7 +203,7 @@ def build_engines(builders:dict,     # name -> function that returns an engine
     return engines, missing
 
 def time_engines(builders:dict, batch:int=1, threads:int=1, tolerance:float=.1, **kwargs
-                )->list: # of `Latency`, as long as `builders`
+                )->list[Latency]: # as long as `builders`
     "Build, check, time."
     engines, missing = build_engines(builders, threads, tolerance)
     def timed(name):
@@ -212,7 +212,7 @@ def time_engines(builders:dict, batch:int=1, threads:int=1, tolerance:float=.1, 
     return [timed(name) for name in builders]
 
 # %% ../nbs/library/latency.ipynb #9ff4c3ac
-def plot_latencies(rows:list, # of `Latency`
+def plot_latencies(rows:list[Latency],
                    title:str='One clip through TinyConv'
                   )->'go.Figure':
     "Median and quartiles of each engine on a logarithmic axis, for one clip."
@@ -314,7 +314,7 @@ class LayerRate:
 
 # %% ../nbs/library/latency.ipynb #29322d38
 def host_roofs(**kwargs # of `time_calls`
-              )->tuple: # of Roof: bytes from memory, bytes from the cache
+              )->tuple[Roof,...]: # bytes from memory, bytes from the cache
     "Measure what one core of this machine can do: fp32 products, and bytes moved."
     import torch
     n = 1024
@@ -328,7 +328,7 @@ def host_roofs(**kwargs # of `time_calls`
 # %% ../nbs/library/latency.ipynb #d4932903
 def time_layers(model:'torch.nn.Module', shape:tuple=(N_FRAMES, N_CHANNELS), batch:int=1,
                 **kwargs # of `time_calls`
-               )->list:  # of `LayerRate`
+               )->list[LayerRate]:
     "Time each layer that multiplies alone, eager, on an input of the shape that it gets in the model."
     import torch
     def rate(row):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 # %% ../nbs/08_live.ipynb #7cdda96b
-def plot_heard(heard:list # of Heard
+def plot_heard(heard:list[Heard]
               )->'go.Figure':
     "The probability of each label over time."
     import plotly.graph_objects as go
@@ -33,7 +33,7 @@ def save_session(path:Path|str, heard:list, **about)->None:
     with atomic_path(path) as temporary:
         temporary.write_text(''.join(json.dumps(row) + '\n' for row in rows))
 
-def load_session(path:Path|str)->list: # of Heard
+def load_session(path:Path|str)->list[Heard]:
     "Replay a recorded session."
     if not Path(path).is_file(): raise KwsError(f'{path}: no such file')
     try:

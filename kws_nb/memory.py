@@ -35,7 +35,7 @@ class Buffer:
 class Liveness:
     "The steps of a model, and the buffers that they read and write."
     steps: tuple   # of names
-    buffers: tuple # of Buffer
+    buffers: tuple[Buffer,...]
 
     @property
     def live(self)->list: # bytes, one for each step

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def profile_board(samples:np.ndarray,        # int16 `[n]`, 16 kHz
                   port:str=EMULATED,         # perhaps with ?model=FILE.tflite or ?image=FILE.elf
                   first:np.ndarray|None=None # int16 `[n]`: sound that is heard before, and not counted
-                 )->list:                    # of `Call`
+                 )->list[Call]:
     "Who called whom while an emulated board heard some sound."
     with Board(port) as board:
         if not board.machine:
@@ -56,8 +56,8 @@ def _inside_itself(calls, i):
     while i is not None and calls[i].function != name: i = calls[i].caller
     return i is not None
 
-def function_costs(calls:list # of `Call`
-                  )->list:    # of `FunctionCost`, the dearest first
+def function_costs(calls:list[Call]
+                  )->list[FunctionCost]: # the dearest first
     "The costs of each function, wherever it was called from."
     rows:dict[str,np.ndarray] = {}
     totals = total_cycles(calls)
@@ -68,7 +68,7 @@ def function_costs(calls:list # of `Call`
     return sorted(filter(lambda cost: cost.instructions, costs), key=lambda cost: -cost.cycles)
 
 # %% ../nbs/library/profile.ipynb #d0a1000f
-def plot_calls(calls:list, # of `Call`
+def plot_calls(calls:list[Call],
                title:str='Estimated cycles by function'
               )->'go.Figure':
     "The tree of calls as an icicle: the width of a function is its share of the cycles, callees included."

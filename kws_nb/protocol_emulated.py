@@ -204,7 +204,7 @@ class _CallTree(_Hardware): # who called whom
             frames=self._frames, depth_limit=_CALL_DEPTH))
 
     @property
-    def call_tree(self)->list: # of `Call`; the first is the reset handler, and a caller stands before those it calls
+    def call_tree(self)->list[Call]: # the first is the reset handler, and a caller stands before those it calls
         "Who called whom since the start or `clear_calls`, and what each took without its callees."
         names = ['(no symbol)', *(name for _, _, name in self._functions)]
         return [Call(names[node.function], None if i == 0 else node.parent, node.calls, node.instructions, node.cycles)

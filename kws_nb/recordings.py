@@ -70,7 +70,7 @@ def _number(path): # of `<speaker>_nohash_<n>.wav`, else `None`
 
 def recordings(label:str|None=None,    # only this one
                root:Path|str|None=None # default `data/recordings`
-              )->list:                 # of Path, by label, speaker, number
+              )->list[Path]:           # by label, speaker, number
     "What was recorded."
     found = recordings_dir(root).glob(f'{check_label(label) if label else "*"}/*_nohash_*.wav')
     return sorted((path for path in found if _number(path) and path.stat().st_size), key=_number)

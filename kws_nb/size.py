@@ -42,7 +42,7 @@ class Operations:
     parameters: int # weights and biases
     macs: int       # multiply-accumulates
     flops: int      # operations: two a MAC, one a bias
-    layers: tuple = field(default=(), compare=False, repr=False) # of LayerCost
+    layers: tuple[LayerCost,...] = field(default=(), compare=False, repr=False)
 
     @property
     def uncounted(self)->tuple: # of kinds
@@ -356,7 +356,7 @@ def _gap(memory, content, start, end, base): # the bytes between two symbols
     return ImagePart(memory, component, '', f'{base + start:#x}', end - start, base + start)
 
 # %% ../nbs/library/size.ipynb #1863cfbb
-def image_parts(elf:Path|str)->list: # of ImagePart; a part with initial values is both in flash and in RAM
+def image_parts(elf:Path|str)->list[ImagePart]: # a part with initial values is both in flash and in RAM
     "Every byte of an image, by section and symbol."
     opened, parts = _opened_elf(elf), []
     symbols = _symbols(opened)

@@ -81,7 +81,7 @@ class Spoken:
 class Recorded:
     "Words to be heard, noise for between them, and what was left out."
     name: str              # how results are labelled
-    clips: list            # of `Spoken`
+    clips: list[Spoken]
     noise: np.ndarray = field(repr=False, default_factory=lambda: np.zeros(CLIP_SAMPLES, np.int16)) # int16 `[n]`
     refused: dict = field(default_factory=dict) # file -> why
 
@@ -201,7 +201,7 @@ def trial_clips(words:Sequence[str]=(*KEYWORDS, UNKNOWN), # `_unknown_`: any oth
 # %% ../nbs/library/streams.ipynb #05c10032
 def spoken_clips(words:Sequence[str], # in this order, anything that can be spoken
                  seed:int=0
-                )->list:              # of `Spoken`
+                )->list[Spoken]:
     "Words by espeak-ng: a voice of the test part each, in the middle of a second."
     rng, said, words = np.random.default_rng(seed), [], list(words)
     voices = synthetic_voices()['testing']
@@ -235,7 +235,7 @@ class Stream:
     "Words in one piece."
     name: str
     samples: np.ndarray = field(repr=False) # int16 `[n]`
-    trials: list = field(repr=False)        # of `Trial`
+    trials: list[Trial] = field(repr=False)
     gaps: str
     def __repr__(self)->str:
         words, seconds = len(self.trials), len(self.samples)/SAMPLE_RATE

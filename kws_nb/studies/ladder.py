@@ -198,7 +198,7 @@ def climb(step:Step,
                 size.ram + machine.stack_bytes, len(inputs))
 
 def ladder(model:Path|str|bytes|None=None, toolchain:str='clang', **kwargs # of `climb`
-          )->list:                                                         # of `Rung`
+          )->list[Rung]:
     "All steps, the slowest first."
     return [climb(step, model, toolchain, **kwargs) for step in STEPS]
 
@@ -240,7 +240,7 @@ def anchor_table(anchors:Sequence[Anchor]=ANCHORS)->Table:
     return Table(header, tuple(row(a) for a in anchors))
 
 # %% ../../nbs/studies/ladder.ipynb #9ceac50d
-def plot_ladder(rungs:list, # of `Rung`
+def plot_ladder(rungs:list[Rung],
                 anchors:Sequence[Anchor]=ANCHORS
                )->'go.Figure':
     "Estimated times as bars, ours and the anchors; the axis is logarithmic."

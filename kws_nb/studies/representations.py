@@ -177,7 +177,7 @@ def _micro_stages():
 
 # %% ../../nbs/studies/representations.ipynb #127abe68
 def feature_flops(name:str # of `REPRESENTATIONS`
-                 )->list:  # of `Stage`
+                 )->list[Stage]:
     "What a frame of features costs: floating point operations, or integer ones in the micro front end."
     if name not in REPRESENTATIONS:
         raise KwsError(f'{name!r} is no representation; expected one of {list(REPRESENTATIONS)}')
