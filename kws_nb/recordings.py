@@ -9,6 +9,7 @@ __all__ = ['SILENT_DB', 'loudest_second', 'silence_warning', 'recordings_dir', '
 # %% ../nbs/library/recordings.ipynb #8dbda599
 import re
 import numpy as np
+from itertools import count
 from pathlib import Path
 from .core import *
 from .audio import *
@@ -85,10 +86,9 @@ def save_recording(samples:np.ndarray,     # float in -1..1, or int16, `[n]` at 
     samples, speaker, folder = to_int16(samples), check_speaker(speaker), recordings_dir(root)/check_label(label)
     folder.mkdir(parents=True, exist_ok=True)
     taken = [_number(path)[2] for path in folder.glob(f'{speaker}_nohash_*.wav') if _number(path)]
-    n = max(taken, default=-1)
+    numbers = count(max(taken, default=-1) + 1)
     while True:
-        n += 1
-        path = folder/f'{speaker}_nohash_{n}.wav'
+        path = folder/f'{speaker}_nohash_{next(numbers)}.wav'
         try: path.open('xb').close()
         except FileExistsError: continue # somebody else was faster
         try:

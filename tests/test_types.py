@@ -29,22 +29,30 @@ label: str = heard.label
 """
 
 
-def mypy(*arguments, cwd=root, **environment):
-    "What mypy says, which keeps nothing beside what it reads."
-    command = [sys.executable, "-m", "mypy", "--no-incremental", f"--config-file={root / 'pyproject.toml'}", *arguments]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=os.environ | environment)
-    return done.returncode, done.stdout + done.stderr
+@pytest.fixture(scope="module")
+def mypy(tmp_path_factory):
+    "A function that says what mypy says; what it has understood of one program it remembers for the next."
+    cache = tmp_path_factory.mktemp("mypy")
+
+    def run(*files, folder=root):
+        options = [f"--config-file={root / 'pyproject.toml'}", f"--cache-dir={cache}"]
+        command = [sys.executable, "-m", "mypy", *options, *files]
+        environment = os.environ | {"MYPYPATH": str(root)}
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+        return done.returncode, done.stdout + done.stderr
+
+    return run
 
 
 @pytest.mark.slow
-def test_the_package_has_the_types_that_it_names():
+def test_the_package_has_the_types_that_it_names(mypy):
     code, said = mypy()
     assert code == 0, said
     assert f"in {len(modules) + 3} source files" in said, f"not all modules were checked: {said}"
 
 
 @pytest.mark.slow
-def test_types_of_what_a_program_uses(tmp_path):
+def test_types_of_what_a_program_uses(mypy, tmp_path):
     "A program of somebody else: its calls are right; each wrong one is an error of its own."
     wrong = {
         "Board(timeout='5')": "arg-type",
@@ -56,7 +64,7 @@ def test_types_of_what_a_program_uses(tmp_path):
     }
     (tmp_path / "right.py").write_text(CONSUMER)
     (tmp_path / "wrong.py").write_text(CONSUMER + "\n".join(wrong))
-    code, said = mypy("right.py", "wrong.py", cwd=tmp_path, MYPYPATH=str(root))
+    code, said = mypy("right.py", "wrong.py", folder=tmp_path)
     found = [line.rpartition("[")[2].rstrip("]") for line in said.splitlines() if ": error: " in line]
     assert found == list(wrong.values()) and "right.py" not in said, said
 
