@@ -189,7 +189,7 @@ def emulated_port(**options # `model=`, a .tflite, or `image=`, an ELF
 
 def open_port(port:str,        # what `serial.serial_for_url` takes
               timeout:float=.2 # s that a read waits
-             )->serial.Serial: # serial.Serial, or what behaves like one
+             )->serial.Serial: # or what behaves like one
     "A serial port, real or emulated."
     try: return serial.serial_for_url(port, baudrate=115200, timeout=timeout)
     except ValueError as error:

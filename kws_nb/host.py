@@ -17,7 +17,7 @@ from importlib.resources import files
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from .core import *
 if TYPE_CHECKING:
     import cffi
@@ -132,7 +132,7 @@ def c_core()->tuple: # `ffi` and `lib` of cffi; a call releases the GIL
 
 def as_pointer(array:'np.ndarray',      # numpy, contiguous
                ffi:'cffi.FFI|None'=None # of `load_c`; default: the core's
-              )->'cffi.FFI.CData':      # what C takes for a pointer to its values
+              )->Any:                   # what C takes for a pointer to its values
     "An array as an argument of a C function; keep the array while C works on it."
     ctype = dict(float32='float', float64='double').get(array.dtype.name, f'{array.dtype.name}_t')
     return (ffi or c_core()[0]).from_buffer(f'{ctype}[]', array)
