@@ -77,7 +77,8 @@ def atomic_path(path:Path|str)->Iterator[Path]: # the file or folder to make
 # %% ../nbs/library/core.ipynb #22504f63
 def write_json(path:Path|str, value:object)->None:
     "Write `value` to `path`, whole or not at all."
-    with atomic_path(path) as temporary: temporary.write_text(json.dumps(value, indent=2) + '\n')
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + '\n', encoding='utf-8', newline='\n')
 
 def progress_bar(iterable:Iterable|None=None, # what to go through; without it, call `update`
                  about:str|None=None,         # label

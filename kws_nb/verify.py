@@ -78,7 +78,7 @@ class Verification:
 
 def verify(model:Path|str|bytes,  # int8 .tflite, path or bytes
            n:int=100,             # random inputs beside the extreme ones
-           engine:str|None=None,  # one of `ENGINES`; default: the first installed of tflite-micro, tensorflow, litert
+           engine:str|None=None,  # one of `ENGINES`; default: `best_engine`
            toolchain:str='clang', # or 'gcc'
            seed:int=0
           )->Verification:
