@@ -101,7 +101,7 @@ def compare_converters(data:Data,
                 row['refuses'][what] = _refusal(convert_with, network, clips[:4], Path(folder)/'hard')
             rows[name] = row
             codes.append(said)
-    before = _beside(older, codes[0], test, labels) if older else kept
+    before = _beside(older[0], older[1], codes[0], test, labels) if older else kept
     answers = [said.argmax(1) for said in codes]
     first, second = (answer == labels for answer in answers)
     return study.finish(n=len(labels), float_correct=int((expected == labels).sum()), rows=rows, older=before,
@@ -114,8 +114,7 @@ def _older_row(path, about): # of a stored study of the same network: that file 
     stored = json.loads(Path(path).read_text(encoding='utf-8'))
     return stored.get('older') if all(stored.get(what) == value for what, value in about.items()) else None
 
-def _beside(older, today, test, labels): # what an older int8 file answers, beside today's codes
-    name, int8 = older
+def _beside(name, int8, today, test, labels): # what an older int8 file answers, beside today's codes
     said = run_tflite(int8, test, 'tflite-micro')
     return dict(name=name, bytes=Path(int8).stat().st_size, correct=int((said.argmax(1) == labels).sum()),
                 operators=[op.name for op in read_tflite(int8).operators], **_counts(int8, test[:1], said[0]),
