@@ -123,7 +123,7 @@ setup(
     classifiers=classifiers(),
     keywords=settings["keywords"],
     packages=find_packages(include=["kws_nb", "kws_nb.*"]),
-    package_data={"kws_nb.widgets": ["*.mjs", "*.css", "*.png"]},
+    package_data={"kws_nb": ["py.typed"], "kws_nb.widgets": ["*.mjs", "*.css", "*.png"]},
     python_requires=f">={settings['min_python']}",
     install_requires=requirements("requirements"),
     extras_require=extras,

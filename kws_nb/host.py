@@ -9,6 +9,7 @@ __all__ = ['HOST_FLAGS', 'LIBRARY_SUFFIX', 'CORE_SOURCES', 'HOST_SOURCES', 'host
 
 # %% ../nbs/library/host.ipynb #ae9e827b
 import hashlib, os, re, shutil, subprocess, sys
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from functools import lru_cache
@@ -17,7 +18,11 @@ from importlib.resources import files
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any
 from .core import *
+if TYPE_CHECKING:
+    import cffi
+    import numpy as np
 
 # %% ../nbs/library/host.ipynb #7a4b8d55
 def host_compiler()->list: # a command, ready for its arguments
@@ -30,9 +35,9 @@ def host_compiler()->list: # a command, ready for its arguments
     except ImportError: raise KwsError('No C compiler found. Install one with: pip install ziglang') from None
     return [sys.executable, '-m', 'ziglang', 'cc']
 
-def sources_hash(paths, # files
-                 *extra # more text that the result depends on
-                )->str: # 16 hex digits
+def sources_hash(paths:Iterable[Path], # files
+                 *extra                # more text that the result depends on
+                )->str:                # 16 hex digits
     "A name for what is built from these files."
     digest = hashlib.sha256(repr(extra).encode())
     for path in sorted(paths): digest.update(path.name.encode() + b'\0' + path.read_bytes())
@@ -42,11 +47,11 @@ def sources_hash(paths, # files
 HOST_FLAGS = ('-std=c11', '-O3', '-fwrapv', '-fno-math-errno', '-fPIC', '-shared')
 LIBRARY_SUFFIX = dict(win32='.dll', darwin='.dylib').get(sys.platform, '.so') # of a shared library
 
-def compile_c(output,          # the shared library to write
-              units,           # C files
-              include=(),      # folders of headers
-              generated=None,  # more C: file name -> text
-              compiler=None    # default: `host_compiler()`
+def compile_c(output:Path|str,           # the shared library to write
+              units:Iterable[Path],      # C files
+              include:Iterable[Path]=(), # folders of headers
+              generated:dict|None=None,  # more C: file name -> text
+              compiler:list|None=None    # default: `host_compiler()`
              )->Path:
     "Compile C as a shared library for this machine. The file is whole or not there."
     compiler, generated = compiler or host_compiler(), generated or {}
@@ -78,12 +83,12 @@ def _open_c(library, declares):
         raise KwsError(f'{library} cannot be loaded: {error}. '
                        'Remove it; CC must name a compiler for this machine') from None
 
-def load_c(name,          # of the file
-           units,         # C files; a changed file beside them counts as a change
-           declares,      # what Python calls: headers to read (`Path`), or declarations (`str`)
-           include=(),    # folders of headers
-           generated=None # more C: file name -> text
-          )->tuple:       # `ffi`, `lib` of cffi; a call releases the GIL
+def load_c(name:str,                    # of the file
+           units:Iterable[Path],        # C files; a changed file beside them counts as a change
+           declares:Iterable[Path|str], # what Python calls: headers to read (`Path`), or declarations (`str`)
+           include:Iterable[Path]=(),   # folders of headers
+           generated:dict|None=None     # more C: file name -> text
+          )->tuple:                     # `ffi`, `lib` of cffi; a call releases the GIL
     "Compile C for this machine, unless that is done already, and load it."
     compiler = host_compiler()
     folders = {*(Path(unit).parent for unit in units), *map(Path, include)}
@@ -107,8 +112,8 @@ def core_units(*names # default: front end and kernels
 
 def _host_units(): return [*core_units(), *(firmware_dir()/'host'/name for name in HOST_SOURCES)]
 
-def compile_core(output, # the shared library to write
-                 compiler:list=None # default: `host_compiler()`
+def compile_core(output:Path|str,        # the shared library to write
+                 compiler:list|None=None # default: `host_compiler()`
                 )->Path:
     "Compile the C core as a shared library for this machine."
     return compile_c(output, _host_units(), [firmware_dir()/'kws/src'], compiler=compiler)
@@ -116,24 +121,24 @@ def compile_core(output, # the shared library to write
 def _core_headers():
     return [firmware_dir()/name for name in ('kws/src/kws_config.h', 'kws/src/kws_nn.h', 'host/kws_host.h')]
 
-def open_core(library # of `compile_core`
-             )->tuple: # `ffi` and `lib` of cffi
+def open_core(library:Path|str # of `compile_core`
+             )->tuple:         # `ffi` and `lib` of cffi
     "Load a compiled C core."
     return _open_c(library, _core_headers())
 
 # %% ../nbs/library/host.ipynb #25075428
 @lru_cache(1)
 def _loaded_core():
-    if not checkout(): return open_core(files('kws_nb')/f'_core{LIBRARY_SUFFIX}')
+    if not checkout(): return open_core(Path(str(files('kws_nb')))/f'_core{LIBRARY_SUFFIX}')
     return load_c('kws_core', _host_units(), _core_headers(), [firmware_dir()/'kws/src'])
 
 def c_core()->tuple: # `ffi` and `lib` of cffi; a call releases the GIL
     "The C core, compiled and loaded at the first call; its declarations are read from its headers."
     return _loaded_core()
 
-def as_pointer(array,   # numpy, contiguous
-               ffi=None # of `load_c`; default: the core's
-              ):        # what C takes for a pointer to its values
+def as_pointer(array:'np.ndarray',      # numpy, contiguous
+               ffi:'cffi.FFI|None'=None # of `load_c`; default: the core's
+              )->Any:                   # what C takes for a pointer to its values
     "An array as an argument of a C function; keep the array while C works on it."
     ctype = dict(float32='float', float64='double').get(array.dtype.name, f'{array.dtype.name}_t')
     return (ffi or c_core()[0]).from_buffer(f'{ctype}[]', array)
@@ -143,11 +148,11 @@ def n_cores()->int:
     "Cores that this process may use."
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
-def share_out(function,    # called with the first index of each stretch and the one after its last
-              n:int,       # indices 0..n - 1
-              threads=None,# default: one for each core
-              stretch=64   # indices in one call
-             ):
+def share_out(function:Callable,     # called with the first index of each stretch and the one after its last
+              n:int,                 # indices 0..n - 1
+              threads:int|None=None, # default: one for each core
+              stretch:int=64         # indices in one call
+             )->None:
     "Call `function` for all stretches of 0..n, several at a time."
     threads = n_cores() if threads is None else threads
     if not isinstance(threads, int) or threads < 1:
@@ -161,7 +166,7 @@ def share_out(function,    # called with the first index of each stretch and the
 
 # %% ../nbs/library/host.ipynb #6f9a71e7
 @contextmanager
-def torch_threads(n:int):
+def torch_threads(n:int)->Iterator[None]:
     "PyTorch with n threads: small networks are faster with one."
     import torch
     before = torch.get_num_threads()
@@ -171,10 +176,11 @@ def torch_threads(n:int):
 
 # %% ../nbs/library/host.ipynb #bcaa1507
 @contextmanager
-def silenced(*streams # 'stdout', 'stderr'; default: both
-            ):        # a list, which holds the lines once the block is over
+def silenced(*streams:str      # 'stdout', 'stderr'; default: both
+            )->Iterator[list]: # a list, which holds the lines once the block is over
     "Keep what Python, C and programs called within write off the screen."
-    said, text, streams = [], StringIO(), streams or ('stdout', 'stderr')
+    said:list[str] = []
+    text, streams = StringIO(), streams or ('stdout', 'stderr')
     redirect = dict(stdout=redirect_stdout, stderr=redirect_stderr)
     with TemporaryFile() as file:
         try:
