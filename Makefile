@@ -55,6 +55,7 @@ licenses: $(INSTALLED)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 ifneq ($(filter command line environment,$(origin PYTHON)),)
 ifneq ($(wildcard $(BIN)/python),)

@@ -20,7 +20,7 @@ from .memory import tflm_runtime
 # %% ../nbs/library/arduino.ipynb #a2d00007
 ARENA_STEP, ARENA_SPARE, ARENA_LIMIT = 16, 1024, 192 << 10 # bytes
 
-def tflm_arena_bytes(model # path of a .tflite
+def tflm_arena_bytes(model:Path|str # path of a .tflite
                     )->int:
     "The arena to reserve for a model: the smallest with which TensorFlow Lite Micro starts here, and some spare room."
     runtime = tflm_runtime()
@@ -44,8 +44,8 @@ TFLM_OPERATORS = dict(CONV_2D='Conv2D', DEPTHWISE_CONV_2D='DepthwiseConv2D', FUL
                       MAX_POOL_2D='MaxPool2D', MEAN='Mean', PAD='Pad')
 
 # %% ../nbs/library/arduino.ipynb #14f4fce9
-def tflm_sources(model # path of a .tflite
-                )->dict: # file name -> text
+def tflm_sources(model:Path|str # path of a .tflite
+                )->dict:        # file name -> text
     "What examples/kws_tflm includes: `g_model.c` and `tflm_model.h`."
     content, names = Path(model).read_bytes(), sorted({op.name for op in read_tflite(model).operators})
     if unknown := [name for name in names if name not in TFLM_OPERATORS]:
@@ -80,9 +80,9 @@ def _write_zip(folder, path): # the folder itself is the archive's top
             entry.external_attr = 0o644 << 16 # else only its owner may read it
             if file.is_file(): archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
 
-def write_arduino_library(folder=None, # default: build/arduino/kws_nb
-                          model=None   # int8 .tflite, default `reference_model`
-                         )->Path:      # the folder; beside it lies the .zip
+def write_arduino_library(folder:Path|str|None=None, # default: build/arduino/kws_nb
+                          model:Path|str|None=None   # int8 .tflite, default `reference_model`
+                         )->Path:                    # the folder; beside it lies the .zip
     "The C core with a model, and two sketches, as an Arduino library."
     folder, model = Path(folder or build_dir()/'arduino/kws_nb'), Path(model or reference_model())
     if folder.exists() and not (folder/'library.properties').is_file():
@@ -91,7 +91,7 @@ def write_arduino_library(folder=None, # default: build/arduino/kws_nb
     files |= {f'examples/kws_tflm/{name}': text for name, text in tflm_sources(model).items()}
     with atomic_path(folder) as temporary:
         shutil.copytree(firmware_dir()/'kws', temporary)
-        for name, text in files.items(): (temporary/name).write_text(text)
+        for name, text in files.items(): (temporary/name).write_text(text, encoding='utf-8', newline='\n')
         shutil.rmtree(folder, ignore_errors=True)
     with atomic_path(folder.with_suffix('.zip')) as temporary: _write_zip(folder, temporary)
     return folder

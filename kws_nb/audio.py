@@ -13,9 +13,9 @@ from pathlib import Path
 from .core import *
 
 # %% ../nbs/library/audio.ipynb #5fe0f88b
-def check_clip(samples,          # float or int16 array
-               name='the clip'   # for the message
-              )->np.ndarray:     # the same samples, `[n]`
+def check_clip(samples:np.ndarray, # float or int16 array
+               name:str='the clip' # for the message
+              )->np.ndarray:       # the same samples, `[n]`
     "Refuse what is no clip: nothing, more than one dimension, NaN or infinity."
     samples = np.asarray(samples)
     if samples.ndim != 1:
@@ -27,16 +27,16 @@ def check_clip(samples,          # float or int16 array
     return samples
 
 # %% ../nbs/library/audio.ipynb #a5452faf
-def resample(samples,          # float32 `[n]`
-             rate:int,         # its sample rate, Hz
-             to=SAMPLE_RATE    # wanted, Hz
-            )->np.ndarray:     # float32 `[n * to / rate]`
+def resample(samples:np.ndarray, # float32 `[n]`
+             rate:int,           # its sample rate, Hz
+             to:int=SAMPLE_RATE  # wanted, Hz
+            )->np.ndarray:       # float32 `[n * to / rate]`
     "Samples at another rate (soxr, high quality)."
     import soxr
     return samples if rate == to else soxr.resample(samples, rate, to).astype(np.float32)
 
-def to_int16(samples # float in -1..1, or int16, `[n]`
-            )->np.ndarray: # int16 `[n]`
+def to_int16(samples:np.ndarray # float in -1..1, or int16, `[n]`
+            )->np.ndarray:      # int16 `[n]`
     "The integers a microphone would deliver: times 32768, rounded, +1.0 saturating at 32767."
     samples = check_clip(samples)
     if samples.dtype == np.int16: return samples
@@ -57,13 +57,14 @@ def _check_whole_wav(file, name): # soundfile reads a WAV that was cut off as if
 
 LOWEST_RATE, HIGHEST_RATE = 4_000, 384_000 # Hz: below, no word is left; above, no converter records
 
-def read_clip(path,          # WAV, FLAC, OGG, MP3: what soundfile reads; or the bytes of such a file
-              name='the file' # of bytes, for messages
-             )->np.ndarray:  # float32 `[n]`, mono, 16 kHz, -1..1
+def read_clip(path:Path|str|bytes, # WAV, FLAC, OGG, MP3: what soundfile reads; or the bytes of such a file
+              name:str='the file'  # of bytes, for messages
+             )->np.ndarray:        # float32 `[n]`, mono, 16 kHz, -1..1
     "Any audio file as one channel at 16 kHz."
     import soundfile as sf
     if not isinstance(path, bytes):
-        path = name = Path(path)
+        path = Path(path)
+        name = str(path)
         if not path.is_file(): raise KwsError(f'{path}: no such file')
     with io.BytesIO(path) if isinstance(path, bytes) else path.open('rb') as file:
         _check_whole_wav(file, name)
@@ -81,15 +82,15 @@ def read_clip(path,          # WAV, FLAC, OGG, MP3: what soundfile reads; or the
     return resample(check_clip(samples.mean(axis=1), str(name)), rate)
 
 # %% ../nbs/library/audio.ipynb #f5b1c39f
-def fit_length(samples,         # `[n]`, any type
-               n=CLIP_SAMPLES   # wanted
-              )->np.ndarray:    # `[n]`, same type
+def fit_length(samples:np.ndarray, # `[n]`, any type
+               n:int=CLIP_SAMPLES  # wanted
+              )->np.ndarray:       # `[n]`, same type
     "Pad with zeros at the end, or cut the end off."
     return np.pad(samples[:n], (0, max(0, n - len(samples))))
 
 # %% ../nbs/library/audio.ipynb #78d26ca3
-def example(word='yes' # or `no`
-           )->Path:    # of a WAV: one second, synthetic
+def example(word:str='yes' # or `no`
+           )->Path:        # of a WAV: one second, synthetic
     "A clip that comes with `kws_nb`."
     folder = models_dir().parent/'clips'
     if (path := folder/f'{word}.wav').is_file(): return path
@@ -97,15 +98,15 @@ def example(word='yes' # or `no`
     raise KwsError(f'"{word}" is none of the examples; there are {there}')
 
 # %% ../nbs/library/audio.ipynb #99e016ca
-def normalize_peak(samples,   # float `[n]`
-                   peak=1.    # wanted largest magnitude
+def normalize_peak(samples:np.ndarray, # float `[n]`
+                   peak:float=1.       # wanted largest magnitude
                   )->np.ndarray:
     "Scale so that the largest magnitude is `peak`; silence stays silence."
     loudest = np.abs(check_clip(samples)).max()
     return samples*(peak/loudest) if loudest else samples
 
-def normalize_rms(samples,    # float `[n]`
-                  db=-20.     # wanted level, dB relative to full scale
+def normalize_rms(samples:np.ndarray, # float `[n]`
+                  db:float=-20.       # wanted level, dB relative to full scale
                  )->np.ndarray:
     "Scale to a root mean square of `db` dBFS; silence stays silence."
     rms = np.sqrt(np.mean(np.square(check_clip(samples), dtype=np.float64)))

@@ -8,6 +8,7 @@ __all__ = ['GOALS', 'bench', 'host_latencies', 'bench_lines', 'run_bench']
 # %% ../nbs/library/bench.ipynb #06d03d54
 import shutil
 import numpy as np
+from pathlib import Path
 from .core import *
 from .audio import fit_length, read_clip, to_int16
 from .board import *
@@ -27,9 +28,9 @@ GOALS = dict(
     flash_bytes=('flash of the whole live image', 'bytes', 48*1024, '86,616 (TFLM, network alone)'),
     ram_bytes=('RAM, static and deepest stack', 'bytes', 26*1024, '54,000 (stock example)'))
 
-def bench(toolchain='clang',  # or 'gcc'
-          model=None          # int8 .tflite of TinyConv's shape, default `reference_model`
-         )->dict:             # the keys of `GOALS`, and `compiler`
+def bench(toolchain:str='clang',         # or 'gcc'
+          model:Path|str|bytes|None=None # int8 .tflite of TinyConv's shape, default `reference_model`
+         )->dict:                        # the keys of `GOALS`, and `compiler`
     "Measure the live image on three seconds of speech."
     machine = Machine(build_firmware(model, toolchain))
     paths = sorted((models_dir().parent/'clips').glob('*.wav'))
@@ -51,8 +52,8 @@ def bench(toolchain='clang',  # or 'gcc'
                 flash_bytes=size.flash, ram_bytes=size.ram + machine.stack_bytes)
 
 # %% ../nbs/library/bench.ipynb #4760e87c
-def host_latencies(seconds=.3 # for each engine
-                  )->dict:    # engine -> ms, or why there is no time
+def host_latencies(seconds:float=.3 # for each engine
+                  )->dict:          # engine -> ms, or why there is no time
     "Median time of one clip through the reference model on one core of this machine."
     from kws_nb.codegen import core_sources
     from kws_nb.graph import read_tflite

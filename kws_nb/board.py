@@ -9,14 +9,18 @@ __all__ = ['EMULATED', 'reference_model', 'prebuilt_image', 'build_firmware', 'p
 # %% ../nbs/library/board.ipynb #3b322473
 import binascii, hashlib, os, re, shutil, subprocess, sys, tempfile, time
 import serial
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 from .core import *
 from .host import *
 from .codegen import core_sources
+if TYPE_CHECKING:
+    import numpy as np
 
 # %% ../nbs/library/board.ipynb #6c276ad4
 _CPU = dict(clang=['-target', 'thumb-freestanding-eabihf', '-mcpu=cortex_m4+vfp4d16sp'],
@@ -51,13 +55,15 @@ def _environment(): # zig keeps what it has compiled, by default below the home 
     if home and '%' not in home: return None
     cache = build_dir()/'zig'
     if '%' in str(cache): # zig's linker takes it for something else
-        cache = Path(tempfile.gettempdir())/f'kws_nb-zig-{os.getuid()}'
+        user = os.getuid() if hasattr(os, 'getuid') else 'user' # Windows has a temporary folder for each
+        cache = Path(tempfile.gettempdir())/f'kws_nb-zig-{user}'
         cache.mkdir(mode=0o700, exist_ok=True)
     return os.environ | dict(ZIG_GLOBAL_CACHE_DIR=str(cache))
 
 def _run_compiler(command, folder): # to write in, by relative paths: zig's linker takes a % in one for something else
     command = [str(part) for part in command]
-    done = subprocess.run(command, capture_output=True, text=True, env=_environment(), cwd=folder)
+    done = subprocess.run(command, capture_output=True, text=True, encoding='utf-8', errors='replace',
+                          env=_environment(), cwd=folder)
     if done.returncode: raise KwsError(_explain_link_error(done.stderr))
 
 # %% ../nbs/library/board.ipynb #629920bf
@@ -69,7 +75,8 @@ def prebuilt_image()->Path:
     "The live image of the reference model that a wheel carries: no compiler is needed for it."
     image = models_dir()/'tinyconv.elf'
     wanted = Path(f'{image}.sha256')
-    if not image.is_file() or hashlib.sha256(image.read_bytes()).hexdigest() != wanted.read_text().strip():
+    def as_built(): return hashlib.sha256(image.read_bytes()).hexdigest() == wanted.read_text(encoding='utf-8').strip()
+    if not image.is_file() or not as_built():
         raise KwsError(f'{image} is missing or damaged. Install kws_nb again: pip install --force-reinstall kws_nb')
     return image
 
@@ -80,14 +87,14 @@ def _units(folders, live): # a board's own file takes the place of the emulated 
     found = {path.name: path for folder in reversed(folders) for path in sorted(folder.glob('*.[cS]'))}
     return [path for name, path in found.items() if live or name not in _LIVE]
 
-def build_firmware(model=None,          # int8 .tflite, path or bytes, default `reference_model`
-                   toolchain='clang',   # or 'gcc'
-                   board='emulated',    # folder in `firmware`; what it lacks comes from `firmware/emulated`
-                   extra=None,          # more generated files, name -> text
-                   live=True,           # with the spotter and its protocol; else any model's shape will do
-                   defines=(),          # of the preprocessor, as in `KWS_PLAIN_C`
-                   flags=()             # more of the compiler's; `-Os` takes the place of `-O3`
-                  )->Path:              # ELF, cached by the hash of all that it depends on
+def build_firmware(model:Path|str|bytes|None=None, # int8 .tflite, path or bytes, default `reference_model`
+                   toolchain:str='clang',          # or 'gcc'
+                   board:str='emulated',           # folder in `firmware`; what it lacks comes from `firmware/emulated`
+                   extra:dict|None=None,           # more generated files, name -> text
+                   live:bool=True,                 # with the spotter and its protocol; else any model's shape will do
+                   defines:Sequence[str]=(),       # of the preprocessor, as in `KWS_PLAIN_C`
+                   flags:Sequence[str]=()          # more of the compiler's; `-Os` takes the place of `-O3`
+                  )->Path:                         # ELF, cached by the hash of all that it depends on
     "Compile the live firmware with a model. In an installed wheel the reference model's image is there already."
     defaults = (None, 'clang', 'emulated', None, True, (), ())
     if not checkout() and (model, toolchain, board, extra, live, defines, flags) == defaults: return prebuilt_image()
@@ -103,7 +110,7 @@ def build_firmware(model=None,          # int8 .tflite, path or bytes, default `
     script = next(folder/'link.ld' for folder in folders if (folder/'link.ld').is_file())
     with atomic_path(output) as temporary:
         work = temporary.parent
-        for name, text in generated.items(): (work/name).write_text(text)
+        for name, text in generated.items(): (work/name).write_text(text, encoding='utf-8')
         units = [*_units(folders, live), *(work/name for name in generated if name.endswith('.c'))]
         objects = [f'{unit.stem}.o' for unit in units]
         include = [part for folder in (*folders, work) for part in ('-I', folder)]
@@ -140,13 +147,13 @@ class Heard:
         "Probabilities."
         return {label: (code + 128)/256 for label, code in zip(self.labels, self.codes)}
 
-def parse_line(line:str,      # without its line end
-               labels=LABELS # of the model
-              )->Heard|None: # `None`: not a whole prediction line
+def parse_line(line:str,                   # without its line end
+               labels:Sequence[str]=LABELS # of the model
+              )->Heard|None:               # `None`: not a whole prediction line
     "Decode a line of the board."
     try:
         kind, sequence, sample, label, *codes = parse_fields(line) or ['']
-        heard = Heard(int(sequence), int(sample), label, tuple(map(int, codes)), labels)
+        heard = Heard(int(sequence), int(sample), label, tuple(map(int, codes)), tuple(labels))
     except ValueError: return None
     return heard if kind == 'heard' and len(heard.codes) == len(labels) and label in labels else None
 
@@ -159,9 +166,9 @@ class Detected:
     label: str
     score: int      # average probability times 256, 0..255
 
-def parse_detection(line:str,      # without its line end
-                    labels=LABELS # of the model
-                   )->Detected|None: # `None`: not a whole detection line
+def parse_detection(line:str,                   # without its line end
+                    labels:Sequence[str]=LABELS # of the model
+                   )->Detected|None:            # `None`: not a whole detection line
     "Decode a detection of the board."
     try:
         kind, sequence, sample, label, score = parse_fields(line) or ['']
@@ -183,9 +190,9 @@ def emulated_port(**options # `model=`, a .tflite, or `image=`, an ELF
     query = '&'.join(f'{name}={quote(str(path))}' for name, path in options.items())
     return f'{EMULATED}?{query}' if query else EMULATED
 
-def open_port(port,       # what `serial.serial_for_url` takes
-              timeout=.2  # s that a read waits
-             ):           # serial.Serial, or what behaves like one
+def open_port(port:str,        # what `serial.serial_for_url` takes
+              timeout:float=.2 # s that a read waits
+             )->serial.Serial: # or what behaves like one
     "A serial port, real or emulated."
     try: return serial.serial_for_url(port, baudrate=115200, timeout=timeout)
     except ValueError as error:
@@ -194,12 +201,16 @@ def open_port(port,       # what `serial.serial_for_url` takes
 
 # %% ../nbs/library/board.ipynb #0ffcb6b6
 class _Lines: # of a board, as they arrive
-    def read_lines(self)->list: # of text, without line ends
+    serial:serial.Serial; timeout:float; labels:tuple
+    predictions:list[Heard]; detections:list[Detected]
+    _rest:bytes; _cut_short:bool; _syncs:int
+
+    def read_lines(self)->list[str]: # without line ends
         "Whole lines that have arrived; what they tell is kept in `predictions` and `detections`."
         try: self._rest += self.serial.read(max(1, self.serial.in_waiting))
         except serial.SerialException as error: raise KwsError(f'The board is gone: {error}') from None
-        *lines, self._rest = self._rest.split(b'\n')
-        lines = [line.decode(errors='replace').rstrip('\r') for line in lines]
+        *whole, self._rest = self._rest.split(b'\n')
+        lines = [line.decode(errors='replace').rstrip('\r') for line in whole]
         self.predictions += filter(None, (parse_line(line, self.labels) for line in lines))
         self.detections += filter(None, (parse_detection(line, self.labels) for line in lines))
         return lines
@@ -231,23 +242,23 @@ class _Lines: # of a board, as they arrive
 class SerialBoard(_Lines):
     "A board behind a serial port: commands and lines."
     def __init__(self,
-                 port=EMULATED,   # what `serial.serial_for_url` takes
-                 timeout=5.       # s to wait for an answer
-                ):
+                 port:str=EMULATED, # what `serial.serial_for_url` takes
+                 timeout:float=5.   # s to wait for an answer
+                )->None:
         self.timeout, self._rest = timeout, b''
         self.serial = open_port(port)
-        self.machine = getattr(self.serial, 'machine', None) # of an emulated board
+        self.machine:Any = getattr(self.serial, 'machine', None) # of an emulated board
         self.predictions, self.detections, self.labels = [], [], LABELS
         self._cut_short, self._syncs = False, 0
         self.labels = _named_labels(self._until_ready()) or _named_labels(self.command('name')) or LABELS
 
-    def __enter__(self): return self
-    def __exit__(self, *_): self.close()
-    def close(self): self.serial.close()
+    def __enter__(self)->Self: return self
+    def __exit__(self, *_)->None: self.close()
+    def close(self)->None: self.serial.close()
 
     def command(self,
-                text # with or without its %
-               )->list: # of lines before `m-ready`
+                text:str # with or without its %
+               )->list:  # of lines before `m-ready`
         "Send a command and wait until it is done."
         self._catch_up()
         self._cut_short = True
@@ -276,17 +287,17 @@ class Board(SerialBoard):
         return dict(stream=stream, **dict(zip(names, map(int, numbers))))
 
     def bench(self,
-              runs=300 # as many as in the report
-             )->dict: # stage -> min, max and mean in us, and in cycles
+              runs:int=300 # as many as in the report
+             )->dict:      # stage -> min, max and mean in us, and in cycles
         "Time the three stages of keyword spotting on the board, by its own clocks."
         answers = self._answers(f'bench {runs}', 'bench')
         names = [f'{measure}_{unit}' for unit in ('us', 'cycles') for measure in ('min', 'max', 'mean')]
         return {stage: dict(zip(names, map(int, values))) for _, _, stage, _, *values in answers}
 
     def hear(self,
-             samples,     # int16 `[n]`, 16 kHz
-             chunk=1600   # samples at a time
-            )->list:      # of Heard
+             samples:'np.ndarray', # int16 `[n]`, 16 kHz
+             chunk:int=1600        # samples at a time
+            )->list[Heard]:
         "Play samples into the emulated board's microphone and collect what it says."
         if not self.machine:
             raise KwsError('A real board hears with its microphone: speak to it, and read its lines with kws_nb.live')
@@ -304,8 +315,8 @@ class Board(SerialBoard):
         if self.serial.in_waiting: self.read_lines()
 
     def classify(self,
-                 samples  # int16 `[n]`; shorter than a second is padded
-                )->Heard: # the window that is surest of a keyword
+                 samples:'np.ndarray' # int16 `[n]`; shorter than a second is padded
+                )->Heard:             # the window that is surest of a keyword
         "What the board hears in a clip, from a fresh start."
         from kws_nb.audio import fit_length
         self.command('reset')

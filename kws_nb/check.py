@@ -31,7 +31,10 @@ class Claim:
         if self.judged not in ('', *VERDICTS):
             raise KwsError(f'{self.judged!r} is no verdict; expected one of {", ".join(VERDICTS)}')
         if self.judged: return self.judged
-        return 'holds' if abs(self.report - self.recomputed) <= self.tolerance*abs(self.recomputed) else 'slip'
+        report, ours = self.report, self.recomputed
+        if isinstance(report, str) or isinstance(ours, str):
+            raise KwsError(f'Claim {self.number} is no figure: say how it is judged, one of {", ".join(VERDICTS)}')
+        return 'holds' if abs(report - ours) <= self.tolerance*abs(ours) else 'slip'
 
     def _repr_markdown_(self):
         def shown(value): return f'{value if isinstance(value, str) else f"{value:g}"} {self.unit}'.strip()
@@ -40,9 +43,9 @@ class Claim:
                 f'Recomputed: {shown(self.recomputed)}. **{self.verdict}**{reason}')
 
 # %% ../nbs/library/check.ipynb #3021ac35
-def check_answer(answer,   # the reader's; `None`: not tried yet
-                 right,    # the right answer, or a function of the answer that says whether it is
-                 hint=''
+def check_answer(answer:object, # the reader's; `None`: not tried yet
+                 right:object,  # the right answer, or a function of the answer that says whether it is
+                 hint:str=''
                 )->bool:
     "Say whether an exercise's answer is right; a wrong one gets the hint."
     if answer is None: print('Your turn: put your answer in place of None.')

@@ -12,7 +12,7 @@ import typer
 from importlib.util import find_spec
 from pathlib import Path
 from typer.core import TyperGroup
-from typing import Annotated, List
+from typing import Annotated, Any, List
 from . import __version__
 from .core import *
 from .extras import *
@@ -20,9 +20,10 @@ from .extras import *
 # %% ../nbs/library/cli.ipynb #5ba1f25d
 class Grouped(TyperGroup):
     "Help that names each command under its group, with its whole summary, as plain text: rich would load for longer."
-    def format_commands(self, ctx, formatter):
-        for group in dict.fromkeys(command.rich_help_panel for command in self.commands.values()):
-            rows = [(name, c.help) for name, c in self.commands.items() if c.rich_help_panel == group]
+    def format_commands(self, ctx:Any, formatter:Any)->None:
+        groups = {name: getattr(command, 'rich_help_panel', None) for name, command in self.commands.items()}
+        for group in dict.fromkeys(groups.values()):
+            rows = [(name, c.help) for name, c in self.commands.items() if groups[name] == group]
             with formatter.section(group): formatter.write_dl(rows)
 
 app = typer.Typer(cls=Grouped, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -35,7 +36,7 @@ def _say_version(asked):
 _VERSION = typer.Option('--version', callback=_say_version, is_eager=True, help='Print the version.')
 
 @app.callback()
-def options(version: Annotated[bool, _VERSION] = False):
+def options(version: Annotated[bool, _VERSION] = False)->None:
     "Keyword spotting on microcontrollers, with or without one."
 
 # %% ../nbs/library/cli.ipynb #7be0c1a2
@@ -47,16 +48,16 @@ _TRAINING = ('torch', 'safetensors', 'scipy')
 _CONVERTING = ('tensorflow', 'onnx', 'onnx_tf', 'yaml')
 _EMULATING = ('ziglang',) # images of other models than the reference
 
-def _speech(): # where no data set is, one is spoken
+def _speech()->tuple[str, ...]: # where no data set is, one is spoken
     from kws_nb.data import find_data
     return () if find_data() else ('espeakng_loader',)
 
-def _engine(name=''): # the module of an interpreter: of this name, or that is there, or to install
+def _engine(name:str='')->str: # the module of an interpreter: of this name, or that is there, or to install
     from kws_nb.convert import ENGINES
     there = [module for module in ENGINES.values() if find_spec(module)]
     return ENGINES.get(name) or [*there, ENGINES['litert']][0]
 
-def _needs(command, *modules): # said before the work begins
+def _needs(command:str, *modules:str)->None: # said before the work begins
     require(*modules, what=f'kws-nb {command}')
 
 _PORT = 'A port: /dev/ttyACM0, COM3, or emulated://nano33ble, perhaps with ?model=FILE.tflite or ?image=FILE.elf.'
@@ -65,14 +66,14 @@ _JSON = 'One JSON object.'
 
 # %% ../nbs/library/cli.ipynb #7be0c1a4
 @app.command(rich_help_panel='Learn')
-def demo():
+def demo()->None:
     "Train, convert, build, and listen with an emulated Cortex-M4: the whole way, with a table at the end."
     from kws_nb.demo import run_demo
     _needs('demo', *_TRAINING, *_CONVERTING, *_EMULATING, *_speech())
     run_demo()
 
 @app.command(rich_help_panel='Learn')
-def download():
+def download()->None:
     "Fetch the full Speech Commands v0.02 (2.3 GB) into data/speech_commands."
     from kws_nb.data import download_speech_commands
     _needs('download', 'torch', 'torchaudio')
@@ -91,22 +92,22 @@ def train(words: Annotated[str, typer.Option(help=_WORDS)] = ','.join(KEYWORDS),
           epochs: Annotated[int, typer.Option(help='How often all clips are seen.')] = 50,
           seed: Annotated[int, typer.Option(help='Of all that is random.')] = 0,
           channels: Annotated[int, typer.Option(help='Filters of the convolution.')] = 8,
-          out: Annotated[Path, typer.Option(help='Where to write it; default build/train/WORDS.')] = None,
+          out: Annotated[Path|None, typer.Option(help='Where to write it; default build/train/WORDS.')] = None,
           resume: Annotated[bool, typer.Option('--resume', help='Go on with an interrupted training.')] = False,
-          as_json: Annotated[bool, typer.Option('--json', help='metrics.json instead of a table.')] = False):
+          as_json: Annotated[bool, typer.Option('--json', help='metrics.json instead of a table.')] = False)->None:
     "Train a model for words of your own: model.safetensors, model.tflite for the board, metrics.json."
     from dataclasses import replace
     _needs('train', *_TRAINING, *_CONVERTING, *_speech())
     from kws_nb.board import emulated_port
     from kws_nb.keywords import train_keywords
     from kws_nb.train import BETTER
-    words = tuple(word.strip().lower() for word in words.split(',') if word.strip())
+    chosen = tuple(word.strip().lower() for word in words.split(',') if word.strip())
     settings = replace(BETTER, epochs=epochs, seed=seed, channels=channels)
-    try: folder, _, int8 = train_keywords(words, out, settings, resume)
+    try: folder, _, int8 = train_keywords(chosen, out, settings, resume)
     except KeyboardInterrupt:
-        _interrupted(words, out)
+        _interrupted(chosen, out)
         raise
-    if as_json: print((folder/'metrics.json').read_text(), end='')
+    if as_json: print((folder/'metrics.json').read_text(encoding='utf-8'), end='')
     else:
         print(f'{int8}\n{folder}: model.safetensors, model.tflite, metrics.json')
         print(f"Next: kws-nb classify --board '{emulated_port(model=folder/'model.tflite')}' FILE.wav")
@@ -115,11 +116,11 @@ def train(words: Annotated[str, typer.Option(help=_WORDS)] = ','.join(KEYWORDS),
 @app.command(rich_help_panel='Model')
 def evaluate(file: Annotated[Path, typer.Argument(help='A .safetensors checkpoint or a .tflite.')],
              board: Annotated[bool, typer.Option('--board', help='Play the clips to the emulated board.')] = False,
-             as_json: Annotated[bool, typer.Option('--json', help=_JSON)] = False):
+             as_json: Annotated[bool, typer.Option('--json', help=_JSON)] = False)->None:
     "Accuracy, recall of each label, and what was heard as what, on the test clips of the model's words."
     from kws_nb.keywords import evaluate_file
-    if file.suffix == '.safetensors': runs = ('torch', 'safetensors')
-    else: runs = _EMULATING if board else (_engine(),)
+    if file.suffix == '.safetensors': runs = ['torch', 'safetensors']
+    else: runs = [*_EMULATING] if board else [_engine()]
     _needs('evaluate', 'scipy', *runs, *_speech())
     result = evaluate_file(file, board)
     print(json.dumps(result.as_dict()) if as_json else result)
@@ -130,11 +131,11 @@ _BACKEND = 'onnx-tf, or litert, which needs an environment of its own.'
 _INSTALL = 'Make that environment in build/litert (2.1 GB).'
 
 @app.command(rich_help_panel='Model')
-def convert(checkpoint: Annotated[Path, typer.Argument(help=_CHECKPOINT)] = None,
-            output: Annotated[Path, typer.Option(help='The folder to write; default build/convert/NAME.')] = None,
+def convert(checkpoint: Annotated[Path|None, typer.Argument(help=_CHECKPOINT)] = None,
+            output: Annotated[Path|None, typer.Option(help='The folder to write; default build/convert/NAME.')] = None,
             backend: Annotated[str, typer.Option(help=_BACKEND)] = 'onnx-tf',
             install_litert: Annotated[bool, typer.Option('--install-litert', help=_INSTALL)] = False,
-            as_json: Annotated[bool, typer.Option('--json', help=_JSON)] = False):
+            as_json: Annotated[bool, typer.Option('--json', help=_JSON)] = False)->None:
     "A checkpoint as TFLite, float and int8, calibrated with clips of the training data."
     from kws_nb.litert import convert_checkpoint, install_litert as install
     from kws_nb.graph import read_tflite
@@ -175,7 +176,7 @@ _MODEL = 'A .tflite, a .safetensors checkpoint, or a network of kws_nb.models su
 @app.command(rich_help_panel='Model')
 def size(model: Annotated[str, typer.Argument(help=_MODEL)],
          board: Annotated[str, typer.Option(help='nano33ble, rp2040, stm32l4r5 or esp32s3.')] = 'nano33ble',
-         as_json: Annotated[bool, typer.Option('--json', help=_JSON)] = False):
+         as_json: Annotated[bool, typer.Option('--json', help=_JSON)] = False)->None:
     "Parameters, operations, flash and RAM of a model, and whether it fits a board; exit code 1 if not."
     from dataclasses import asdict
     from kws_nb.memory import measure_size, size_lines
@@ -196,7 +197,7 @@ def verify(file: Annotated[Path, typer.Argument(help='An int8 .tflite.')],
            n: Annotated[int, typer.Option(help='Random inputs beside the extreme ones.', min=0)] = 100,
            engine: Annotated[str, typer.Option(help=_ENGINE)] = '',
            toolchain: Annotated[str, typer.Option(help='clang or gcc.')] = 'clang',
-           as_json: Annotated[bool, typer.Option('--json', help=_JSON)] = False):
+           as_json: Annotated[bool, typer.Option('--json', help=_JSON)] = False)->None:
     "Compile any int8 model for the emulated board and compare its outputs with an interpreter's, byte for byte."
     from dataclasses import asdict
     from kws_nb.verify import verify as compare
@@ -226,7 +227,7 @@ def _classified(result): # as a line
 @app.command(rich_help_panel='Board')
 def classify(files: Annotated[List[Path], typer.Argument(help='Audio files: WAV, FLAC, OGG or MP3.')],
              board: Annotated[str, typer.Option(help=_PORT)] = 'emulated://nano33ble',
-             as_json: Annotated[bool, typer.Option('--json', help='One JSON object a line.')] = False):
+             as_json: Annotated[bool, typer.Option('--json', help='One JSON object a line.')] = False)->None:
     "What a board hears in audio files. In a file of more than a second: the window surest of a keyword."
     from kws_nb.board import Board
     failed = False
@@ -244,9 +245,9 @@ def classify(files: Annotated[List[Path], typer.Argument(help='Audio files: WAV,
 _CLIP = 'What the board hears: WAV, FLAC, OGG or MP3; default a spoken yes.'
 
 @app.command(rich_help_panel='Board')
-def profile(clip: Annotated[Path, typer.Argument(help=_CLIP)] = None,
+def profile(clip: Annotated[Path|None, typer.Argument(help=_CLIP)] = None,
             board: Annotated[str, typer.Option(help=_EMULATED)] = 'emulated://nano33ble',
-            as_json: Annotated[bool, typer.Option('--json', help='One JSON object for each function.')] = False):
+            as_json: Annotated[bool, typer.Option('--json', help='One JSON object for each function.')] = False)->None:
     "Where the board's cycles go, function by function: a table, and a picture in build/profile.html."
     from dataclasses import asdict
     from kws_nb.audio import read_clip, to_int16
@@ -263,18 +264,20 @@ def profile(clip: Annotated[Path, typer.Argument(help=_CLIP)] = None,
     if not as_json: print(f'       {costs(total, instructions)}' + (f'\n{page}' if page else ''))
 
 # %% ../nbs/library/cli.ipynb #a2d00030
+_TCP = 'Offer it as a socket at this TCP port, 0 for any that is free. Windows has sockets only.'
+
 @app.command(rich_help_panel='Board')
-def serve(board: Annotated[str, typer.Option(help=_EMULATED)] = 'emulated://nano33ble'):
+def serve(board: Annotated[str, typer.Option(help=_EMULATED)] = 'emulated://nano33ble',
+          tcp: Annotated[int|None, typer.Option(min=0, max=65535, help=_TCP)] = None)->None:
     "Offer the emulated board as a serial device, for a terminal or MLPerf Tiny's runner, until interrupted."
     from kws_nb.protocol_emulated import serve as serve_board
-    try: serve_board(board)
-    except ImportError as error:
-        raise KwsError(f'This computer makes no serial devices ({error}). Linux and macOS do') from None
+    serve_board(board, tcp=tcp)
 
 # %% ../nbs/library/cli.ipynb #a2d00020
 @app.command(rich_help_panel='Board')
-def arduino(folder: Annotated[Path, typer.Argument(help='Where to write it; default build/arduino/kws_nb.')] = None,
-            model: Annotated[Path, typer.Option(help='An int8 .tflite; default the reference model.')] = None):
+def arduino(folder: Annotated[Path|None, typer.Argument(help='Where to write it; default build/arduino/kws_nb')] = None,
+            model: Annotated[Path|None, typer.Option(help='An int8 .tflite; default the reference model.')] = None
+           )->None:
     "The C core, a model and two sketches as a library for the Arduino IDE, and the same as a ZIP."
     from kws_nb.arduino import write_arduino_library
     _needs('arduino', 'tflite_micro')
@@ -284,21 +287,21 @@ def arduino(folder: Annotated[Path, typer.Argument(help='Where to write it; defa
 
 # %% ../nbs/library/cli.ipynb #7be0c1a8
 @app.command(rich_help_panel='Develop')
-def bench():
+def bench()->None:
     "Instructions, cycles and bytes of the live image beside the best known; writes build/bench.json."
     from kws_nb.bench import run_bench
     _needs('bench', 'torch', 'safetensors', 'tensorflow', *_EMULATING, *_speech())
     run_bench()
 
 @app.command(rich_help_panel='Develop')
-def headers():
+def headers()->None:
     "Generate the C headers and tables again after a change to the notebooks."
     from kws_nb.tables import write_frontend_sources
     _in_a_clone('headers')
     write_frontend_sources()
 
 @app.command(rich_help_panel='Develop')
-def reference():
+def reference()->None:
     "Train the reference model in data/models again (needs Speech Commands)."
     from kws_nb.demo import make_reference, show_table
     _in_a_clone('reference')
@@ -308,16 +311,20 @@ def reference():
 # %% ../nbs/library/cli.ipynb #f9e304a8
 INTERRUPTED = 130 # the exit code of a program that Ctrl-C has ended
 
-def main():
+def main()->None:
     "The `kws-nb` command: an expected error is a message on stderr and exit code 1."
-    said, code = None, 1
+    said, code = '', 1
+    for stream in (sys.stdout, sys.stderr): # a pipe of Windows knows 256 characters
+        if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='replace')
     try: app()
-    except KwsError as error: said = error
-    except ModuleNotFoundError as error: said = NotInstalled([(error.name or str(error)).split('.')[0]], 'this command')
-    except OSError as error: said = f'{error.filename}: {error.strerror}' if error.filename else error.strerror or error
+    except KwsError as error: said = str(error)
+    except ModuleNotFoundError as error:
+        said = str(NotInstalled([(error.name or str(error)).split('.')[0]], 'this command'))
+    except OSError as error:
+        said = f'{error.filename}: {error.strerror}' if error.filename else error.strerror or str(error)
     except SystemExit as end: # typer makes it of Ctrl-C as well
         if end.code != INTERRUPTED: raise
-        said, code = None, INTERRUPTED
-    except KeyboardInterrupt: said, code = None, INTERRUPTED
-    print(f'Error: {said}' if said else 'Interrupted.', file=sys.stderr)
+        said, code = '', INTERRUPTED
+    except KeyboardInterrupt: said, code = '', INTERRUPTED
+    print('Interrupted.' if code == INTERRUPTED else f'Error: {said}', file=sys.stderr)
     sys.exit(code)

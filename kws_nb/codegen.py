@@ -8,6 +8,7 @@ __all__ = ['feature_multiplier', 'core_sources']
 # %% ../nbs/library/codegen.ipynb #650dd818
 import json, re
 import numpy as np
+from pathlib import Path
 from .core import *
 from .graph import *
 from .memory import plan_memory
@@ -186,10 +187,10 @@ extern const char* const kws_model_labels[KWS_LABELS];
 # %% ../nbs/library/codegen.ipynb #0590b6c7
 def _either(fast, plain): return f'#if KWS_DSP\n\n{fast}\n#else\n\n{plain}\n#endif\n'
 
-def core_sources(model,           # path or bytes of an int8 .tflite
-                 name='tinyconv', # the board answers it to `name%`
-                 live=True        # for the spotter: input [1, 49, 40, 1] or [1, 1960], a score for each label
-                )->dict: # file name -> text
+def core_sources(model:Path|str|bytes, # path or bytes of an int8 .tflite
+                 name:str='tinyconv',  # the board answers it to `name%`
+                 live:bool=True        # for the spotter: input [1, 49, 40, 1] or [1, 1960], a score for each label
+                )->dict:               # file name -> text
     "The model as C for our core: `kws_model.h` and `kws_model.c`."
     graph = read_tflite(model)
     layers = fast_layers(core_layers(graph))

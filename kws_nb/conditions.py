@@ -8,11 +8,12 @@ __all__ = ['check_clips', 'to_samples', 'rms', 'with_gain', 'with_offset', 'with
 
 # %% ../nbs/library/conditions.ipynb #6cb5815b
 import numpy as np
+from collections.abc import Sequence
 from .core import *
 from .data import Part
 
 # %% ../nbs/library/conditions.ipynb #9c45a4d6
-def check_clips(clips # int16 `[n, samples]`, at least one
+def check_clips(clips:np.ndarray # int16 `[n, samples]`, at least one
                )->np.ndarray:
     "The same clips; what can be none is refused."
     clips = np.asarray(clips)
@@ -22,37 +23,37 @@ def check_clips(clips # int16 `[n, samples]`, at least one
         raise KwsError(f'Expected clips as [n, samples], at least one, got shape {list(clips.shape)}')
     return clips
 
-def to_samples(values # of any size
-              )->np.ndarray: # int16
+def to_samples(values:np.ndarray # of any size
+              )->np.ndarray:     # int16
     "Rounded, and clipped where 16 bits end."
     return np.clip(np.rint(values), -32768, 32767).astype(np.int16)
 
-def rms(clips # `[n, samples]`
-       )->np.ndarray: # `[n]`
+def rms(clips:np.ndarray # `[n, samples]`
+       )->np.ndarray:    # `[n]`
     "Root mean square of each clip."
     return np.sqrt(np.square(clips, dtype=np.float64).mean(1))
 
-def with_gain(clips, # int16 `[n, samples]`
-              db     # -60..60
-             )->tuple: # int16 `[n, samples]`; share of each clip's samples that do not fit, `[n]`
+def with_gain(clips:np.ndarray, # int16 `[n, samples]`
+              db:float          # -60..60
+             )->tuple:          # int16 `[n, samples]`; share of each clip's samples that do not fit, `[n]`
     "The clips louder or quieter, clipped where 16 bits end."
     if not (np.isfinite(db) and -60 <= db <= 60): raise KwsError(f'The gain is {db} dB; expected -60 to 60')
     louder = np.rint(check_clips(clips)*10**(db/20))
     return to_samples(louder), ((louder > 32767) | (louder < -32768)).mean(1)
 
-def with_offset(clips, # int16 `[n, samples]`
-                offset # of full scale, -0.5..0.5
-               )->np.ndarray: # int16 `[n, samples]`
+def with_offset(clips:np.ndarray, # int16 `[n, samples]`
+                offset:float      # of full scale, -0.5..0.5
+               )->np.ndarray:     # int16 `[n, samples]`
     "The clips with a constant added, as by a microphone whose zero is not zero."
     if not abs(offset) <= .5: raise KwsError(f'The offset is {offset} of full scale; expected -0.5 to 0.5')
     return to_samples(check_clips(clips) + offset*32768.)
 
 # %% ../nbs/library/conditions.ipynb #f6fa2eae
-def with_noise(clips,     # int16 `[n, samples]`
-               noise,     # int16 `[n, samples]`, a stretch for each
-               snr_db,    # over the whole clip
-               level=None # `[n]`: root mean squares that the SNR counts from; default: the clips' own
-              )->np.ndarray: # int16 `[n, samples]`
+def with_noise(clips:np.ndarray,          # int16 `[n, samples]`
+               noise:np.ndarray,          # int16 `[n, samples]`, a stretch for each
+               snr_db:float,              # over the whole clip
+               level:np.ndarray|None=None # `[n]`: root mean squares that the SNR counts from; default: the clips' own
+              )->np.ndarray:              # int16 `[n, samples]`
     "The clips with noise at a signal-to-noise ratio."
     clips, noise = check_clips(clips), check_clips(noise)
     if not np.isfinite(snr_db):
@@ -71,9 +72,9 @@ def with_noise(clips,     # int16 `[n, samples]`
     return to_samples(clips + noise*(level/loud*10**(-snr_db/20))[:, None])
 
 def room_noise(part:Part,
-               n_samples,
-               seed=0 # of numpy's generator: a number, or several
-              )->np.ndarray: # int16 `[n, n_samples]`
+               n_samples:int,
+               seed:int|Sequence[int]=0 # of numpy's generator: a number, or several
+              )->np.ndarray:            # int16 `[n, n_samples]`
     "For each clip a silence clip of the same part, forwards and backwards in turn: no seam, and no training noise."
     silence = part.clips[part.labels == 0]
     silence = silence[rms(silence) > 30] # fainter ones would show their rounding
@@ -83,9 +84,9 @@ def room_noise(part:Part,
     chosen = silence[np.random.default_rng(seed).integers(len(silence), size=len(part))]
     return np.pad(chosen, ((0, 0), (0, max(0, n_samples - CLIP_SAMPLES))), mode='symmetric')[:, :n_samples]
 
-def at_level(noise, # `[n, samples]`
-             level  # root mean squares, `[n]`
-            )->np.ndarray: # int16 `[n, samples]`
+def at_level(noise:np.ndarray, # `[n, samples]`
+             level:np.ndarray  # root mean squares, `[n]`
+            )->np.ndarray:     # int16 `[n, samples]`
     "Each stretch of noise at a level."
     return to_samples(noise*(level/rms(noise))[:, None])
 
@@ -97,9 +98,9 @@ def speech_level(part:Part)->np.ndarray: # `[n]`
     level = rms(part.clips)
     return np.where(part.labels == 0, np.median(level[part.labels > 0]), np.maximum(level, 1))
 
-def own_room(clips,    # int16 `[n, samples]`
-             n_samples
-            )->np.ndarray: # int16 `[n, n_samples]`
+def own_room(clips:np.ndarray, # int16 `[n, samples]`
+             n_samples:int
+            )->np.ndarray:     # int16 `[n, n_samples]`
     "What a recording's room sounds like without the word: its quietest 200 ms, forwards and backwards in turn."
     clips, steps, n = check_clips(clips), SAMPLE_RATE//5//STEP_SAMPLES, SAMPLE_RATE//5
     whole = clips[:, :clips.shape[1]//STEP_SAMPLES*STEP_SAMPLES]
@@ -109,10 +110,10 @@ def own_room(clips,    # int16 `[n, samples]`
     return np.pad(chosen, ((0, 0), (0, max(0, n_samples - n))), mode='symmetric')[:, :n_samples]
 
 # %% ../nbs/library/conditions.ipynb #d0c4fdfb
-def shifted(clips,     # int16 `[n, samples]`
-            ms,        # later; negative: earlier
-            fill=None  # int16 `[n, samples]`: what is heard where the clip is not; default: zeros
-           )->np.ndarray: # int16 `[n, samples]`
+def shifted(clips:np.ndarray,         # int16 `[n, samples]`
+            ms:int,                   # later; negative: earlier
+            fill:np.ndarray|None=None # int16 `[n, samples]`: what is heard where the clip is not; default: zeros
+           )->np.ndarray:             # int16 `[n, samples]`
     "The clips later or earlier in the window; what leaves it is lost."
     clips, n = check_clips(clips), round(ms*SAMPLE_RATE/1000)
     if abs(n) >= clips.shape[1]:
@@ -122,10 +123,10 @@ def shifted(clips,     # int16 `[n, samples]`
     return out
 
 # %% ../nbs/library/conditions.ipynb #d79c2b29
-def room_response(rt60, # s until the echo has fallen by 60 dB
-                  rng,  # numpy Generator
-                  direct_db=0 # direct sound against the echo
-                 )->np.ndarray: # float64 `[rt60*16000]`
+def room_response(rt60:float,       # s until the echo has fallen by 60 dB
+                  rng:np.random.Generator,
+                  direct_db:float=0 # direct sound against the echo
+                 )->np.ndarray:     # float64 `[rt60*16000]`
     "A made-up room: the direct sound, and white noise that decays exponentially, from 2 ms on."
     if not .05 <= rt60 <= 3: raise KwsError(f'RT60 is {rt60} s; rooms have 0.05 to 3')
     t = np.arange(round(rt60*SAMPLE_RATE))/SAMPLE_RATE
@@ -134,11 +135,11 @@ def room_response(rt60, # s until the echo has fallen by 60 dB
     echo[0] = 1
     return echo
 
-def reverberated(clips, # int16 `[n, samples]`
-                 rt60,  # s
-                 seed=0,
-                 direct_db=0
-                )->np.ndarray: # int16 `[n, samples]`
+def reverberated(clips:np.ndarray, # int16 `[n, samples]`
+                 rt60:float,       # s
+                 seed:int=0,
+                 direct_db:float=0
+                )->np.ndarray:     # int16 `[n, samples]`
     "Each clip in a room of its own, at its own level."
     from scipy.signal import fftconvolve
     clips, out = check_clips(clips), []

@@ -10,21 +10,27 @@ __all__ = ['CONVERTED', 'ENGINES', 'quiet_tensorflow', 'check_network', 'export_
 # %% ../nbs/05_deployment.ipynb #6e13ffa9
 import builtins, contextlib, io, json, logging, os, re, shutil, sys, tempfile, types, warnings
 import numpy as np
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from .core import *
-from .extras import require
+from .extras import NotInstalled
 from .host import silenced
 from .graph import *
 from .results import *
 from .tables import c_array
+if TYPE_CHECKING:
+    import onnx
+    import torch
+    from kws_nb.data import Data
 
 # %% ../nbs/05_deployment.ipynb #eb7755a3
 # TensorFlow knows builtins by their ids. A notebook has an `input` for each cell; once it is freed, its id is another's
-_builtins = []
+_builtins:list = []
 
 @contextlib.contextmanager
-def quiet_tensorflow():
+def quiet_tensorflow()->Iterator[None]:
     "TensorFlow, its add-ons and their C++ say much that nobody can act on: inside this block they don't."
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('CUDA_VISIBLE_DEVICES', '-1')
@@ -38,7 +44,7 @@ def quiet_tensorflow():
     finally: logging.disable(level)
 
 # %% ../nbs/05_deployment.ipynb #0086a3b2
-def check_network(model): # what `convert` can't turn into one input and a score for each label
+def check_network(model:'torch.nn.Module')->None: # what `convert` can't turn into one input and a score for each label
     "Refuse a network that takes no features, gives no scores, or has weights that are no numbers."
     import torch
     broken = [name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()]
@@ -61,14 +67,15 @@ def _with_softmax(model): # [1, 1, 49, 40] -> probabilities
         def forward(self, x): return torch.softmax(self.model(x[:, 0]), 1)
     return Network().eval()
 
-def export_onnx(model): # TinyConv -> onnx.ModelProto, input [1, 1, 49, 40], output probabilities
+def export_onnx(model:'torch.nn.Module' # TinyConv
+               )->'onnx.ModelProto':    # input [1, 1, 49, 40], output probabilities
     "The model with a softmax, as ONNX (opset 13), padding folded into the convolution."
     import onnx, torch
     check_network(model)
     buffer, clip = io.BytesIO(), torch.zeros(1, 1, N_FRAMES, N_CHANNELS)
-    options = dict(dynamo=False, opset_version=13, input_names=['features'], output_names=['scores'])
-    try:
-        with quiet_tensorflow(): torch.onnx.export(_with_softmax(model), clip, buffer, **options)
+    options:dict = dict(dynamo=False, opset_version=13, input_names=['features'], output_names=['scores'])
+    try: # torch's annotation leaves out what its old exporter takes: a file
+        with quiet_tensorflow(): torch.onnx.export(_with_softmax(model), (clip,), buffer, **options) # type: ignore[arg-type]
     except torch.onnx.errors.OnnxExporterError as error:
         reason = str(error).splitlines()[0].rstrip('. ')
         raise KwsError(f'ONNX lacks an operator ({reason}). Build the network without it') from None
@@ -96,7 +103,8 @@ def _image_size(onnx_model, name): # rows and columns of a value in the graph, b
     del part.graph.output[:]
     part.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     clip = np.zeros((1, 1, N_FRAMES, N_CHANNELS), np.float32)
-    return ReferenceEvaluator(_drop_unused(part)).run(None, dict(features=clip))[0].shape[-2:]
+    score, *_ = ReferenceEvaluator(_drop_unused(part)).run(None, dict(features=clip))
+    return np.shape(score)[-2:]
 
 def _make_same(conv, pads, size): # pads: (before, after) of rows and of columns; size: of what is padded
     import onnx
@@ -143,7 +151,8 @@ def _constant_pads(graph, pad, values): # the exporter may compute the pads with
     import onnx
     from onnx.reference import ReferenceEvaluator
     if pad.input[1] in values: return values[pad.input[1]].tolist()
-    needed, nodes = {pad.input[1]}, []
+    needed = {pad.input[1]}
+    nodes:list = []
     for node in reversed(graph.node):
         if needed & set(node.output):
             nodes.insert(0, node)
@@ -151,7 +160,8 @@ def _constant_pads(graph, pad, values): # the exporter may compute the pads with
     output = onnx.helper.make_tensor_value_info(pad.input[1], onnx.TensorProto.INT64, None)
     small = onnx.helper.make_graph(nodes, 'pads', [], [output], [i for i in graph.initializer if i.name in needed])
     whole = onnx.helper.make_model(small, opset_imports=[onnx.helper.make_opsetid('', 13)])
-    return ReferenceEvaluator(whole).run(None, {})[0].tolist()
+    pads, *_ = ReferenceEvaluator(whole).run(None, {})
+    return np.asarray(pads).tolist()
 
 # %% ../nbs/05_deployment.ipynb #bc669afe
 class _Absent(types.ModuleType): # whatever is asked of it is there, and says so when it is called
@@ -171,7 +181,7 @@ def _onnx_tf(): # its `prepare`; two packages that it imports, for Hardmax and B
     return prepare
 
 # %% ../nbs/05_deployment.ipynb #0ad13601
-def export_saved_model(onnx_model, folder):
+def export_saved_model(onnx_model:'onnx.ModelProto', folder:Path|str)->Path:
     "The ONNX model as a TensorFlow SavedModel whose input is `[1, 49, 40, 1]`."
     with quiet_tensorflow():
         import tensorflow as tf
@@ -195,7 +205,7 @@ def _why_not_onnx_tf(error, onnx_model):
             f'It has {names}: build it without the one that is named')
 
 # %% ../nbs/05_deployment.ipynb #79dafee7
-def check_calibration(calibration)->np.ndarray: # float32
+def check_calibration(calibration:np.ndarray)->np.ndarray: # float32
     "Refuse what no range can be found from."
     try: clips = np.asarray(calibration, np.float32)
     except (TypeError, ValueError) as error:
@@ -212,10 +222,10 @@ def check_calibration(calibration)->np.ndarray: # float32
         raise KwsError(f'Calibration clip {first} holds NaN or infinity. Leave it out')
     return clips
 
-def convert_tflite(saved_model,    # folder
-                   calibration=None, # float32 `[n, 49, 40]` of training clips: full int8; `None`: float
-                   labels=LABELS,    # others are written into the file
-                   per_channel=True  # a scale for each filter of a convolution; else one for all
+def convert_tflite(saved_model:Path|str,             # folder
+                   calibration:np.ndarray|None=None, # float32 `[n, 49, 40]` of training clips: full int8; `None`: float
+                   labels:Sequence[str]=LABELS,      # others are written into the file
+                   per_channel:bool=True             # a scale for each filter of a convolution; else one for all
                   )->bytes:
     "A `.tflite`, float or full int8."
     if calibration is not None: calibration = check_calibration(calibration)
@@ -237,8 +247,8 @@ def _why_not_tflite(error): # TensorFlow's page of text, as a sentence
     if operators: return f'TFLite has no operator for {", ".join(operators)}. Build the network without it'
     return f'TensorFlow cannot convert the network: {str(error).strip().splitlines()[0][:200]}'
 
-def calibration_clips(data, # `Data`
-                      n=300 # at most
+def calibration_clips(data:'Data',
+                      n:int=300     # at most
                      )->np.ndarray: # float32 `[n, 49, 40]`
     "Features of training clips, evenly spread over all of them."
     from kws_nb.features import micro_features
@@ -246,8 +256,8 @@ def calibration_clips(data, # `Data`
     return micro_features(data.training.clips[chosen])
 
 # %% ../nbs/05_deployment.ipynb #07d36ef0
-def add_labels(content:bytes, # a .tflite
-               labels         # what its scores stand for
+def add_labels(content:bytes,       # a .tflite
+               labels:Sequence[str] # what its scores stand for
               )->bytes:
     "The model with its labels in its metadata."
     with quiet_tensorflow():
@@ -261,9 +271,9 @@ def add_labels(content:bytes, # a .tflite
 
 # %% ../nbs/05_deployment.ipynb #7e3ec739
 @contextlib.contextmanager
-def atomic_files(folder,    # made if it is missing
-                 names      # of the files and folders that belong together
-                ):
+def atomic_files(folder:Path|str,    # made if it is missing
+                 names:Sequence[str] # of the files and folders that belong together
+                )->Iterator[Path]:
     "A temporary folder; when the block ends well, what is in it takes the place of all of `names`, else nothing does."
     folder, made = Path(folder), not Path(folder).exists()
     try:
@@ -297,26 +307,26 @@ def _put_back(folder, new, old, names, before): # as if nothing had been moved
 @dataclass(frozen=True)
 class Converted:
     "What a conversion leaves in its folder."
-    onnx: Path
-    saved_model: Path
+    onnx: Path|None        # `None`: the converter makes none
+    saved_model: Path|None # like this
     float_tflite: Path
     int8_tflite: Path
 
 CONVERTED = ('model.onnx', 'saved_model', 'float.tflite', 'int8.tflite')
 
-def convert(model,        # TinyConv
-            calibration,  # float32 `[n, 49, 40]`, some hundred training clips
-            folder        # where to
+def convert(model:'torch.nn.Module',
+            calibration:np.ndarray, # float32 `[n, 49, 40]`, some hundred training clips
+            folder:Path|str         # where to
            )->Converted:
     "torch → ONNX → onnx-tf → SavedModel → TFLite, float and int8: all four, or what was there before."
     calibration = check_calibration(calibration)
     with atomic_files(folder, CONVERTED) as new:
-        result = Converted(*(new/name for name in CONVERTED))
+        as_onnx, saved_model, float_tflite, int8_tflite = (new/name for name in CONVERTED)
         onnx_model = export_onnx(model)
-        result.onnx.write_bytes(onnx_model.SerializeToString())
-        export_saved_model(onnx_model, result.saved_model)
-        for target, clips in ((result.float_tflite, None), (result.int8_tflite, calibration)):
-            target.write_bytes(convert_tflite(result.saved_model, clips, getattr(model, 'labels', LABELS)))
+        as_onnx.write_bytes(onnx_model.SerializeToString())
+        export_saved_model(onnx_model, saved_model)
+        for target, clips in ((float_tflite, None), (int8_tflite, calibration)):
+            target.write_bytes(convert_tflite(saved_model, clips, getattr(model, 'labels', LABELS)))
     return Converted(*(Path(folder)/name for name in CONVERTED))
 
 # %% ../nbs/05_deployment.ipynb #d8c3f385
@@ -324,17 +334,18 @@ def _interpreter(content, engine): # a function from one input array to one outp
     if engine == 'tflite-micro':
         from tflite_micro import runtime
         micro = runtime.Interpreter.from_bytes(content, arena_size=10*len(content) + (4 << 20))
-        def run(x):
+        def run_micro(x):
             micro.set_input(x, 0)
             micro.invoke()
             return micro.get_output(0)
-        return run
+        return run_micro
     if engine == 'litert': from ai_edge_litert.interpreter import Interpreter, OpResolverType
     elif engine == 'tensorflow':
         with quiet_tensorflow(): from tensorflow.lite.python.interpreter import Interpreter, OpResolverType
     else: raise KwsError(f'{engine!r} is no engine; there are {", ".join(ENGINES)}')
     kernels = OpResolverType.BUILTIN_REF
-    lite = Interpreter(model_content=content, experimental_op_resolver_type=kernels, num_threads=1)
+    with quiet_tensorflow(): # it warns that its interpreter is LiteRT's now
+        lite = Interpreter(model_content=content, experimental_op_resolver_type=kernels, num_threads=1)
     lite.allocate_tensors()
     input_, output = lite.get_input_details()[0]['index'], lite.get_output_details()[0]['index']
     def run(x):
@@ -347,21 +358,20 @@ def _interpreter(content, engine): # a function from one input array to one outp
 ENGINES = {'tensorflow': 'tensorflow', 'litert': 'ai_edge_litert', 'tflite-micro': 'tflite_micro'} # name -> module
 
 def best_engine()->str:
-    "The first of tflite-micro, tensorflow, litert that is installed: the two whose bytes ours are come first."
+    "The first of tflite-micro, whose bytes ours are, litert and tensorflow that is installed."
     from importlib.util import find_spec
-    for engine in ('tflite-micro', 'tensorflow'):
+    for engine in ('tflite-micro', 'litert', 'tensorflow'):
         if find_spec(ENGINES[engine]): return engine
-    require(ENGINES['litert'], what='an interpreter of .tflite files')
-    return 'litert'
+    raise NotInstalled([ENGINES['litert']], 'run_tflite')
 
 def _fits_input(given, wanted): # shapes without the batch: the same but for dimensions of 1, or one vector of all
     given, wanted = ([n for n in shape if n != 1] for shape in (given, wanted))
     return given == wanted or wanted == [np.prod(given)]
 
-def run_tflite(model,     # path or bytes
-               features,  # `[n, 49, 40]` (or as the model's input): float32, or int8 codes for an int8 model
-               engine=None # one of `ENGINES`; default `best_engine`
-              )->np.ndarray: # `[n, 4]`: float32, or int8 for an int8 model
+def run_tflite(model:Path|str|bytes, # path or bytes
+               features:np.ndarray,  # `[n, 49, 40]` (or as the model's input): float32, or int8 codes for an int8 model
+               engine:str|None=None  # one of `ENGINES`; default `best_engine`
+              )->np.ndarray:         # `[n, 4]`: float32, or int8 for an int8 model
     "The outputs of an interpreter."
     graph = read_tflite(model)
     content = model if isinstance(model, bytes) else Path(model).read_bytes()
@@ -394,9 +404,9 @@ def _calibration_sets(data, counts, seeds): # (where from, n, seed, features), t
     yield 'zeros', 1, 0, np.zeros((1, N_FRAMES, N_CHANNELS), np.float32)
 
 # %% ../nbs/05_deployment.ipynb #9d6ffaeb
-def calibration_study(model, data,
-                      path=None, # the result's JSON: read if it is of the same network and data, else written
-                      counts=(1, 3, 10, 30, 100, 300, 1000), seeds=range(5)
+def calibration_study(model:'torch.nn.Module', data:'Data',
+                      path:Path|str|None=None, # the result's JSON: read if of the same network and data, else written
+                      counts:Sequence[int]=(1, 3, 10, 30, 100, 300, 1000), seeds:Sequence[int]=range(5)
                      )->dict: # for each choice of clips: right answers, those that only float or only int8 has, scales
     "Calibrate one network with other clips, again and again, and try each int8 file on the test clips."
     from kws_nb.features import micro_features
@@ -424,9 +434,9 @@ def _calibrated(saved, clips, test, labels, right): # one run; right: what the f
     return {name: int(clips.sum()) for name, clips in counts.items()} | dict(scales=scales)
 
 # %% ../nbs/05_deployment.ipynb #7e4c1f0c
-def model_array(content:bytes, # of a `.tflite`
-                name='g_model',
-                alignment=16   # bytes: TensorFlow Lite Micro reads its tables in place
+def model_array(content:bytes,   # of a `.tflite`
+                name:str='g_model',
+                alignment:int=16 # bytes: TensorFlow Lite Micro reads its tables in place
                )->str:
     "The bytes as a C array: what `xxd -i` writes, with a name, an alignment, and `const`, so that it stays in flash."
     array = c_array(f'alignas({alignment}) const unsigned char {name}[]', [f'0x{byte:02x}' for byte in content], 12)

@@ -11,9 +11,14 @@ __all__ = ['SAMPLE_RATE', 'CLIP_SAMPLES', 'WINDOW_MS', 'STEP_MS', 'WINDOW_SAMPLE
 
 # %% ../nbs/library/core.ipynb #6404fae7
 import errno, hashlib, json, os, re, shutil, tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    import numpy as np
+    from tqdm.auto import tqdm
 
 # %% ../nbs/library/core.ipynb #db937dae
 SAMPLE_RATE = 16_000                              # Hz
@@ -48,17 +53,17 @@ def _saying_why(path): # nothing can be written there
         raise KwsError(f'{path} cannot be written: {error.strerror or error}. {_remedy(error)}') from error
 
 @contextmanager
-def saying_when_full(path): # where the block writes
+def saying_when_full(path:Path|str)->Iterator[None]: # where the block writes
     "A full disk as an error that says where; some libraries tell it in a text only."
     try: yield
     except Exception as error:
         full = os.strerror(errno.ENOSPC)
-        if getattr(error, 'errno', None) in _FULL: full = error.strerror
+        if isinstance(error, OSError) and error.errno in _FULL: full = error.strerror or full
         elif full not in str(error): raise
         raise KwsError(f'{path} cannot be written: {full}. Make room there') from error
 
 @contextmanager
-def atomic_path(path): # the file or folder to make
+def atomic_path(path:Path|str)->Iterator[Path]: # the file or folder to make
     "A temporary path beside `path`; renamed to it when the block ends well, removed when it doesn't."
     path = Path(path)
     with _saying_why(path):
@@ -70,15 +75,16 @@ def atomic_path(path): # the file or folder to make
     finally: shutil.rmtree(holder, ignore_errors=True)
 
 # %% ../nbs/library/core.ipynb #22504f63
-def write_json(path, value):
+def write_json(path:Path|str, value:object)->None:
     "Write `value` to `path`, whole or not at all."
-    with atomic_path(path) as temporary: temporary.write_text(json.dumps(value, indent=2) + '\n')
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + '\n', encoding='utf-8', newline='\n')
 
-def progress_bar(iterable=None, # what to go through; without it, call `update`
-                 about=None,    # label
-                 show=True,
-                 **kwargs       # of tqdm
-                ):
+def progress_bar(iterable:Iterable|None=None, # what to go through; without it, call `update`
+                 about:str|None=None,         # label
+                 show:bool=True,
+                 **kwargs                     # of tqdm
+                )->'tqdm':
     "tqdm, as a widget in a notebook; none where TQDM_DISABLE is set."
     from tqdm.auto import tqdm
     return tqdm(iterable, desc=about, disable=not show or bool(os.environ.get('TQDM_DISABLE')), **kwargs)
@@ -91,19 +97,21 @@ def checkout()->Path|None: # the clone this package runs from, `None` for an ins
 
 def firmware_dir()->Path: # has `kws/src`, `host`, `emulated`
     "The C sources."
-    return checkout()/'firmware' if checkout() else Path(str(files('kws_nb')))/'_firmware'
+    root = checkout()
+    return root/'firmware' if root else Path(str(files('kws_nb')))/'_firmware'
 
 def build_dir()->Path: # made if it is missing
     "Where generated files and results go."
-    cache = Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache')
-    try: path = checkout()/'build' if checkout() else cache.expanduser()/'kws_nb'
+    root, cache = checkout(), Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache')
+    try: path = root/'build' if root else cache.expanduser()/'kws_nb'
     except RuntimeError: raise KwsError('No home folder is known. Name one for results in XDG_CACHE_HOME') from None
     with _saying_why(path): path.mkdir(parents=True, exist_ok=True)
     return path
 
 def data_dir()->Path: # in a clone `data`
     "Where downloads, caches, recordings and models go."
-    return checkout()/'data' if checkout() else build_dir()/'data'
+    root = checkout()
+    return root/'data' if root else build_dir()/'data'
 
 def models_dir()->Path: # has `tinyconv.safetensors`, `tinyconv.tflite`, `metrics.json`
     "The reference model that comes with `kws_nb`."
@@ -112,8 +120,8 @@ def models_dir()->Path: # has `tinyconv.safetensors`, `tinyconv.tflite`, `metric
 # %% ../nbs/library/core.ipynb #c47220f7
 MOST_KEYWORDS = 64 # of one model
 
-def labels_for(words # keywords, in the order of their labels
-              )->tuple: # `_silence_`, `_unknown_`, then the words
+def labels_for(words:Iterable[str] # keywords, in the order of their labels
+              )->tuple:            # `_silence_`, `_unknown_`, then the words
     "The labels of a model for these keywords; what can be none is refused."
     words = tuple(words)
     wrong = [w for w in words if not (isinstance(w, str) and re.fullmatch(r'[a-z0-9][a-z0-9_-]{0,39}', w, re.ASCII))]
@@ -132,7 +140,7 @@ GENERATED = '// Generated by kws_nb from the notebooks: run `kws-nb headers` ins
 
 # %% ../nbs/library/core.ipynb #a95d0dc5
 def stable_rng(*key # numbers, words
-              ):    # numpy Generator
+              )->'np.random.Generator':
     "The same stream for the same key, everywhere."
     import numpy as np
     return np.random.default_rng(list(hashlib.sha256(repr(key).encode()).digest()))

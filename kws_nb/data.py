@@ -10,6 +10,7 @@ __all__ = ['SPLITS', 'LEAST_CLIPS', 'OTHER_WORDS', 'split_of', 'check_lists', 'c
 # %% ../nbs/library/data.ipynb #2b47d12f
 import gzip, hashlib, inspect, math, os, re, shutil, tarfile, urllib.error, urllib.request, zlib
 import numpy as np
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, count, product
 from pathlib import Path
@@ -24,20 +25,21 @@ from .speech import *
 SPLITS = ('training', 'validation', 'testing')
 _BUCKETS = 2**27 - 1
 
-def split_of(name, # `<speaker>_nohash_<n>.wav`, folders before it don't matter
-             validation=10., testing=10. # per cent
-            )->str: # one of `SPLITS`
+def split_of(name:Path|str,                          # `<speaker>_nohash_<n>.wav`, folders before it don't matter
+             validation:float=10., testing:float=10. # per cent
+            )->str:                                  # one of `SPLITS`
     "The part that a clip belongs to, from the hash of its speaker."
     speaker = re.sub(r'_nohash_.*$', '', Path(name).name)
     percent = int(hashlib.sha1(speaker.encode()).hexdigest(), 16) % (_BUCKETS + 1) * (100/_BUCKETS)
     return 'validation' if percent < validation else 'testing' if percent < validation + testing else 'training'
 
 # %% ../nbs/library/data.ipynb #7adc9c5f
-def check_lists(root # of a Speech Commands tree
-               )->int: # names compared, 0 where there are no lists
+def check_lists(root:Path|str # of a Speech Commands tree
+               )->int:        # names compared, 0 where there are no lists
     "Compare `validation_list.txt` and `testing_list.txt` with the hash: they must agree on every name."
     files = {part: Path(root)/f'{part}_list.txt' for part in SPLITS[1:]}
-    names = [(name, part) for part, file in files.items() if file.is_file() for name in file.read_text().split()]
+    lists = {part: file.read_text(encoding='utf-8').split() for part, file in files.items() if file.is_file()}
+    names = [(name, part) for part, listed in lists.items() for name in listed]
     wrong = [name for name, part in names if split_of(name) != part]
     if wrong:
         raise KwsError(f'{root}: the official lists and the file-name hash disagree on {len(wrong)} of {len(names)} '
@@ -58,7 +60,7 @@ class Part:
     clips: np.ndarray   # int16 `[n, 16000]`
     labels: np.ndarray  # int64 `[n]`, index in the data's labels
     words: list         # what was said
-    def __len__(self): return len(self.labels)
+    def __len__(self)->int: return len(self.labels)
 
 @dataclass
 class Data:
@@ -70,7 +72,7 @@ class Data:
     noise: list         # int16 `[samples]` each, of the training part
     more: Part|None = None # training clips of other words that the composition leaves out
     labels: tuple = LABELS # what `Part.labels` count
-    def __repr__(self):
+    def __repr__(self)->str:
         n = [len(part) for part in (self.training, self.validation, self.testing)]
         return f'{self.name}: {n[0]:,} training, {n[1]:,} validation, {n[2]:,} test clips'
 
@@ -115,11 +117,12 @@ def find_data()->Path|None: # `None`: use the synthetic default
     default = data_dir()/'speech_commands'
     return default if default.is_dir() else None
 
-def find_clips(root,          # of a Speech Commands tree
-               words=KEYWORDS # to spot; others than yes and no may also be recorded ones
-              )->dict:        # split -> word -> sorted paths
+def find_clips(root:Path|str,               # of a Speech Commands tree
+               words:Sequence[str]=KEYWORDS # to spot; others than yes and no may also be recorded ones
+              )->dict:                      # split -> word -> sorted paths
     "Every word's clips, by official split."
-    root, found = Path(root), {split: {} for split in SPLITS}
+    root = Path(root)
+    found:dict[str,dict] = {split: {} for split in SPLITS}
     for folder in sorted(p for p in root.iterdir() if p.is_dir() and p.name not in _NO_WORDS and p.name[0] != '.'):
         for path in sorted(p for p in folder.iterdir() if p.suffix in ('.wav', '.flac')):
             found[split_of(path.name)].setdefault(folder.name, []).append(path)
@@ -140,11 +143,11 @@ def _draw_noise(begins, rng): # where a second of it starts
     k = rng.integers(len(begins) - 1)
     return begins[k] + rng.integers(begins[k + 1] - begins[k] - CLIP_SAMPLES + 1)
 
-def noise_crops(noise,       # list of int16 arrays
-                n:int,       # clips wanted
-                rng,         # numpy Generator
-                threads=None # default: one for each core
-               )->np.ndarray: # int16 `[n, 16000]`
+def noise_crops(noise:list,           # list of int16 arrays
+                n:int,                # clips wanted
+                rng:np.random.Generator,
+                threads:int|None=None # default: one for each core
+               )->np.ndarray:         # int16 `[n, 16000]`
     "Silence as the course makes it: a second of background noise at a random volume."
     (joined, begins), crops, lib = _join_noise(noise), np.empty((n, CLIP_SAMPLES), np.int16), c_core()[1]
     starts, volumes = np.zeros(n, np.int64), np.zeros(n)
@@ -156,10 +159,10 @@ def noise_crops(noise,       # list of int16 arrays
     return crops
 
 # %% ../nbs/library/data.ipynb #762b9a1b
-def compose(keyword_clips, keyword_words, # int16 `[n, 16000]`, `[n]`
-            unknown_clips, unknown_words, # at least ceil(33 %) of them
-            noise, rng,
-            labels=LABELS
+def compose(keyword_clips:np.ndarray, keyword_words:Sequence[str], # int16 `[n, 16000]`, `[n]`
+            unknown_clips:np.ndarray, unknown_words:Sequence[str], # at least ceil(33 %) of them
+            noise:list, rng:np.random.Generator,
+            labels:Sequence[str]=LABELS
            )->Part:
     "A part in the report's composition."
     n = composition(len(keyword_words))['_silence_']
@@ -185,9 +188,9 @@ def _and_recordings(found, words): # for the data's name
     return f' and {n} recordings' if n else ''
 
 # %% ../nbs/library/data.ipynb #0114c633
-def read_speech_commands(root,    # the tree
-                         seed=0,  # which unknown words, which silence
-                         words=KEYWORDS
+def read_speech_commands(root:Path|str, # the tree
+                         seed:int=0,    # which unknown words, which silence
+                         words:Sequence[str]=KEYWORDS
                         )->Data:
     "Speech Commands with the official split and the report's composition."
     root, words, labels = Path(root), tuple(words), labels_for(words)
@@ -219,7 +222,7 @@ OTHER_WORDS = tuple('''backward bed bird cat dog down eight five follow forward 
                        nine off on one right seven sheila six stop three tree two up visual wow zero'''.split())
 
 # %% ../nbs/library/data.ipynb #10bb106d
-def synthetic_noise(seconds=40)->list: # float32 `[n]` each
+def synthetic_noise(seconds:int=40)->list: # float32 `[n]` each
     "White, pink and brown noise, and a hum with its harmonics."
     rng, n = stable_rng('noise'), seconds*SAMPLE_RATE
     frequency = np.maximum(np.fft.rfftfreq(n, 1/SAMPLE_RATE), 20)
@@ -261,7 +264,7 @@ def _synthesize(split, takes, words, recorded): # recorded: paths
 _TAKES = dict(training=20, validation=10, testing=20) # of each keyword by each voice
 
 def _makers(): # the code that the clips come from: where it changes, the cache is of no use
-    makers = (speech, synthetic_noise, _noise_parts, _place, _utterances, _synthesize, compose)
+    makers:tuple = (speech, synthetic_noise, _noise_parts, _place, _utterances, _synthesize, compose)
     return ''.join(map(inspect.getsource, makers))
 
 def _cache_path(split, takes, words, recorded):
@@ -282,8 +285,8 @@ def _cached_part(split, takes, words, recorded): # spoken once, then read from d
         np.savez(temporary, clips=part.clips, labels=part.labels, words=np.array(part.words))
     return part
 
-def synthetic_speech(words=KEYWORDS, # anything that can be spoken
-                     takes=_TAKES    # split -> utterances of each keyword by each voice
+def synthetic_speech(words:Sequence[str]=KEYWORDS, # anything that can be spoken
+                     takes:dict=_TAKES             # split -> utterances of each keyword by each voice
                     )->Data:
     "The embedded default: spoken by espeak-ng at the first call (half a minute), then read from the cache."
     from concurrent.futures import ThreadPoolExecutor
@@ -296,9 +299,9 @@ def synthetic_speech(words=KEYWORDS, # anything that can be spoken
     return Data(name, **parts, labels=labels, noise=[to_int16(x) for x in _noise_parts(synthetic_noise())['training']])
 
 # %% ../nbs/library/data.ipynb #81c35a2c
-def load_data(root=None, # a Speech Commands tree; default: what `find_data` finds, else synthetic speech
-              seed=0,
-              words=KEYWORDS # to spot; everything else is unknown
+def load_data(root:Path|str|None=None, # a Speech Commands tree; default: what `find_data` finds, else synthetic speech
+              seed:int=0,
+              words:Sequence[str]=KEYWORDS # to spot; everything else is unknown
              )->Data:
     "The data set to work with."
     root = root or find_data()
@@ -306,13 +309,13 @@ def load_data(root=None, # a Speech Commands tree; default: what `find_data` fin
 
 # %% ../nbs/library/data.ipynb #c1dd95d1
 def augment(part:Part,
-            noise,                # list of int16 arrays
-            rng,                  # numpy Generator
-            shift_ms=100,         # largest shift, either way
-            noise_share=.8,       # of the clips
-            noise_volume=.1,      # largest
-            threads=None          # default: one for each core
-           )->np.ndarray:         # int16 `[n, 16000]`
+            noise:list,            # list of int16 arrays
+            rng:np.random.Generator,
+            shift_ms:int=100,      # largest shift, either way
+            noise_share:float=.8,  # of the clips
+            noise_volume:float=.1, # largest
+            threads:int|None=None  # default: one for each core
+           )->np.ndarray:          # int16 `[n, 16000]`
     "The course's augmentation: time shift and background noise; silence gets fresh noise."
     if not 0 <= shift_ms <= 1000: raise KwsError(f'shift_ms is {shift_ms}; expected 0 to 1000, the length of a clip')
     if not 0 <= noise_volume <= 1: raise KwsError(f'noise_volume is {noise_volume}; expected 0 to 1')
@@ -335,9 +338,9 @@ def augment(part:Part,
 def _sha256(path):
     with path.open('rb') as file: return hashlib.file_digest(file, 'sha256').hexdigest()
 
-def fetch(url, path,       # where from, where to
-          sha256=None,     # checked where given
-          timeout=30       # s without a byte
+def fetch(url:str, path:Path|str, # where from, where to
+          sha256:str|None=None,   # checked where given
+          timeout:float=30        # s without a byte
          )->Path:
     "Download a file, continuing a broken download, and verify it."
     path, part = Path(path), Path(f'{path}.part')
@@ -366,8 +369,8 @@ def fetch(url, path,       # where from, where to
     return path
 
 # %% ../nbs/library/data.ipynb #08a8afb1
-def unpack_archive(path,  # tar file
-                   folder # to make
+def unpack_archive(path:Path|str,  # tar file
+                   folder:Path|str # to make
                   )->Path:
     "Unpack an archive of files and folders, whole or not at all; a link, or a member elsewhere, is refused."
     path = Path(path)
@@ -384,7 +387,7 @@ def unpack_archive(path,  # tar file
     return Path(folder)
 
 # %% ../nbs/library/data.ipynb #a1b292c5
-def download_speech_commands(folder=None # default `data/speech_commands`
+def download_speech_commands(folder:Path|str|None=None # default `data/speech_commands`
                             )->Path:
     "The full Speech Commands v0.02, as `torchaudio.datasets.SPEECHCOMMANDS` names and reads it."
     from kws_nb.features import import_torchaudio

@@ -8,12 +8,19 @@ __all__ = ['listen', 'measure', 'result_rows', 'show_table', 'run_demo', 'make_r
 # %% ../nbs/library/demo.ipynb #15051407
 import hashlib, shutil, subprocess
 import numpy as np
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from .core import *
+if TYPE_CHECKING:
+    from kws_nb.board import Board
+    from kws_nb.convert import Converted
+    from kws_nb.data import Data, Part
+    from torch import nn
 
 # %% ../nbs/library/demo.ipynb #530d8792
-def listen(board, part, say=print)->np.ndarray: # int8 `[n, labels]`
+def listen(board:'Board', part:'Part', say:Callable=print)->np.ndarray: # int8 `[n, labels]`
     "Feed every clip to the board, in a mixed order, and say what it heard."
     codes = np.empty((len(part), len(board.labels)), np.int8)
     for n, i in enumerate(np.random.default_rng(0).permutation(len(part)), 1):
@@ -24,7 +31,8 @@ def listen(board, part, say=print)->np.ndarray: # int8 `[n, labels]`
     return codes
 
 # %% ../nbs/library/demo.ipynb #e614c02b
-def measure(model, converted, data, say=print)->dict: # the row that build/demo.json holds
+def measure(model:'nn.Module', converted:'Converted', data:'Data', say:Callable=print
+           )->dict: # the row that build/demo.json holds
     "Float, int8 and board on the test clips; counts and sizes of the image."
     from kws_nb.board import Board, build_firmware, emulated_port
     from kws_nb.convert import run_tflite
@@ -72,7 +80,7 @@ def result_rows(r:dict # of `measure`
             ('flash of the whole image', f'{r["flash_bytes"]:,} bytes of 1,048,576'),
             ('RAM, static + deepest stack', f'{r["ram_static_bytes"]:,} + {r["ram_stack_bytes"]:,} bytes of 262,144')]
 
-def show_table(r, title='From speech to a keyword on a Cortex-M4 (emulated, 64 MHz)'):
+def show_table(r:dict, title:str='From speech to a keyword on a Cortex-M4 (emulated, 64 MHz)')->None:
     "Print the table."
     from rich.console import Console
     from rich.table import Table
@@ -100,9 +108,9 @@ def run_demo()->dict:
 
 # %% ../nbs/library/demo.ipynb #a7d83e22
 def _commit(): # of the checkout; None where there is none
-    if not checkout(): return None
-    done = subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=checkout(), capture_output=True, text=True)
-    return done.stdout.strip() or None
+    if not checkout() or not shutil.which('git'): return None
+    done = subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=checkout(), capture_output=True)
+    return done.stdout.decode().strip() or None
 
 def _seed_row(run, features, labels): # how one seed's training went
     from kws_nb.train import evaluate
@@ -110,9 +118,9 @@ def _seed_row(run, features, labels): # how one seed's training went
     return dict(seed=run.settings.seed, best_epoch=run.best_epoch, validation=validation,
                 test=evaluate(run.model, features, labels).value)
 
-def make_reference(folder=None, # default data/models
-                   seeds=range(5)
-                  )->dict: # its metrics
+def make_reference(folder:Path|str|None=None, # default data/models
+                   seeds:Sequence[int]=range(5)
+                  )->dict:                    # its metrics
     "Train with each seed, keep the model with the best validation accuracy, and its metrics. Needs Speech Commands."
     from kws_nb.convert import calibration_clips, convert
     from kws_nb.data import SPLITS, find_data, load_data

@@ -7,7 +7,9 @@ __all__ = ['EXTRAS', 'ONNX_TF', 'pip_command', 'NotInstalled', 'require', 'Extra
 
 # %% ../nbs/library/extras.ipynb #559dc828
 import os, sys
+from collections.abc import Iterable
 from importlib.util import find_spec
+from types import FrameType
 from .core import *
 
 # %% ../nbs/library/extras.ipynb #7bffe211
@@ -34,9 +36,9 @@ def pip_command(*modules:str # names by which they are imported
 class NotInstalled(KwsError, ModuleNotFoundError):
     "Packages are missing; the message is one line with the command that installs them."
     def __init__(self,
-                 modules, # names by which they are imported
-                 what:str # what needs them
-                ):
+                 modules:Iterable[str], # names by which they are imported
+                 what:str               # what needs them
+                )->None:
         self.modules = tuple(modules)
         *but_last, last = self.modules
         names = f'{", ".join(but_last)} and {last} are' if but_last else f'{last} is'
@@ -56,12 +58,12 @@ _MACHINERY = ('importlib', 'importlib._bootstrap')
 class ExtrasFinder:
     "Python's last resort in an import of `kws_nb`: it finds nothing, and says what would."
     @staticmethod
-    def find_spec(name:str, path=None, target=None)->None:
+    def find_spec(name:str, path:object=None, target:object=None)->None:
         "Raise `NotInstalled` for what an extra brings."
         if name not in (*sum(EXTRAS.values(), ()), *_OTHERS): return
-        importer = sys._getframe(1)
-        while importer and importer.f_globals.get('__name__') in _MACHINERY: importer = importer.f_back
-        module = importer and importer.f_globals.get('__name__') or ''
-        if module.split('.')[0] != 'kws_nb': return
-        function = importer.f_code.co_qualname
+        frame:FrameType|None = sys._getframe(1)
+        while frame and frame.f_globals.get('__name__') in _MACHINERY: frame = frame.f_back
+        module = frame and frame.f_globals.get('__name__') or ''
+        if not frame or module.split('.')[0] != 'kws_nb': return
+        function = frame.f_code.co_qualname
         raise NotInstalled([name], module if function == '<module>' else f'{module}.{function}')

@@ -11,6 +11,7 @@ __all__ = ['BACKENDS', 'FFT_SIZE', 'N_BINS', 'LOWER_HZ', 'UPPER_HZ', 'WINDOW_BIT
 
 # %% ../nbs/02_preprocessing.ipynb #971ef555
 import numpy as np
+from types import ModuleType
 from .core import *
 from .host import *
 
@@ -18,15 +19,15 @@ from .host import *
 from .audio import check_clip
 
 # %% ../nbs/02_preprocessing.ipynb #bbc40033
-def import_torchaudio():
+def import_torchaudio()->ModuleType:
     "torchaudio, also where its compiled extension doesn't fit the installed torch."
     import importlib, sys, types
     try: return importlib.import_module('torchaudio')
     except OSError:
         for name in [name for name in sys.modules if name.split('.')[0] == 'torchaudio']: del sys.modules[name]
         stub = types.ModuleType('torchaudio._extension')
-        stub.fail_if_no_align = lambda function: function
-        stub._IS_TORCHAUDIO_EXT_AVAILABLE = stub._IS_ALIGN_AVAILABLE = stub._IS_RIR_AVAILABLE = False
+        vars(stub).update(fail_if_no_align=lambda function: function, _IS_TORCHAUDIO_EXT_AVAILABLE=False,
+                          _IS_ALIGN_AVAILABLE=False, _IS_RIR_AVAILABLE=False)
         sys.modules['torchaudio._extension'] = stub
         return importlib.import_module('torchaudio')
 
@@ -57,12 +58,12 @@ def _check_clips(samples, n_fft): # float or int16, `[n]` or `[batch, n]`, to fl
     return samples
 
 # %% ../nbs/02_preprocessing.ipynb #9081de67
-def spectrogram(samples,                   # float or int16, `[n]` or `[batch, n]`
-                n_fft=FFT_SIZE,            # samples of one frame, even
-                win_length=WINDOW_SAMPLES, # samples the Hann window spans, in the middle of the frame
-                hop_length=STEP_SAMPLES,   # samples from one frame to the next
-                backend='torchaudio'       # or `librosa`
-               )->np.ndarray:              # power, `[n_fft/2 + 1, frames]`; of a batch, one each
+def spectrogram(samples:np.ndarray,            # float or int16, `[n]` or `[batch, n]`
+                n_fft:int=FFT_SIZE,            # samples of one frame, even
+                win_length:int=WINDOW_SAMPLES, # samples the Hann window spans, in the middle of the frame
+                hop_length:int=STEP_SAMPLES,   # samples from one frame to the next
+                backend:str='torchaudio'       # or `librosa`
+               )->np.ndarray:                  # power, `[n_fft/2 + 1, frames]`; of a batch, one each
     "Power spectrogram, Hann window, nothing padded: 1 + (n - n_fft)//hop_length frames."
     _check_whole(n_fft=n_fft, win_length=win_length, hop_length=hop_length)
     _check_backend(backend)
@@ -74,19 +75,18 @@ def spectrogram(samples,                   # float or int16, `[n]` or `[batch, n
     samples = _check_clips(samples, n_fft)
     if backend == 'librosa':
         import librosa
-        frames = dict(n_fft=n_fft, win_length=win_length, hop_length=hop_length, center=False)
-        return np.abs(librosa.stft(samples, **frames))**2
+        return np.abs(librosa.stft(samples, n_fft=n_fft, win_length=win_length, hop_length=hop_length, center=False))**2
     import torch
     transform = import_torchaudio().transforms.Spectrogram(n_fft, win_length, hop_length, center=False)
     return transform(torch.as_tensor(samples)).numpy()
 
 # %% ../nbs/02_preprocessing.ipynb #796f74e2
-def mel_filters(n_mels=N_CHANNELS,
-                n_fft=FFT_SIZE,
-                f_min=LOWER_HZ,        # where the lowest filter begins
-                f_max=UPPER_HZ,        # where the highest ends
-                backend='torchaudio'   # or `librosa`
-               )->np.ndarray:          # weights, `[n_mels, n_fft/2 + 1]`; a row of zeros: no bin lies in that filter
+def mel_filters(n_mels:int=N_CHANNELS,
+                n_fft:int=FFT_SIZE,
+                f_min:float=LOWER_HZ,    # where the lowest filter begins
+                f_max:float=UPPER_HZ,    # where the highest ends
+                backend:str='torchaudio' # or `librosa`
+               )->np.ndarray:            # weights, `[n_mels, n_fft/2 + 1]`; a row of zeros: no bin lies in that filter
     "Triangles with peak 1, equally spaced on HTK's mel scale."
     import warnings
     _check_whole(n_mels=n_mels, n_fft=n_fft)
@@ -101,11 +101,12 @@ def mel_filters(n_mels=N_CHANNELS,
                                        htk=True, norm=None)
         return import_torchaudio().functional.melscale_fbanks(n_fft//2 + 1, f_min, f_max, n_mels, SAMPLE_RATE).numpy().T
 
-def mel_spectrogram(samples,              # float or int16, `[n]` or `[batch, n]`
-                    n_mels=N_CHANNELS,
-                    n_fft=FFT_SIZE, f_min=LOWER_HZ, f_max=UPPER_HZ, backend='torchaudio', # of `mel_filters`
-                    **kwargs              # of `spectrogram`
-                   )->np.ndarray:         # power, `[n_mels, frames]`; of a batch, one each
+def mel_spectrogram(samples:np.ndarray, # float or int16, `[n]` or `[batch, n]`
+                    n_mels:int=N_CHANNELS,
+                    n_fft:int=FFT_SIZE, f_min:float=LOWER_HZ, f_max:float=UPPER_HZ, # of `mel_filters`,
+                    backend:str='torchaudio',                                       # like this
+                    **kwargs # of `spectrogram`
+                   )->np.ndarray: # power, `[n_mels, frames]`; of a batch, one each
     "Mel spectrogram with the windows of the front end."
     filters = mel_filters(n_mels, n_fft, f_min, f_max, backend)
     empty = int((filters.max(axis=1) == 0).sum())
@@ -115,21 +116,21 @@ def mel_spectrogram(samples,              # float or int16, `[n]` or `[batch, n]
     return filters @ spectrogram(samples, n_fft, backend=backend, **kwargs)
 
 # %% ../nbs/02_preprocessing.ipynb #f10d7e26
-def power_to_db(power,     # `[..., bins, frames]`, 0 or more
-                top_db=80. # what lies further below the loudest value of its clip is lifted to there
+def power_to_db(power:np.ndarray, # `[..., bins, frames]`, 0 or more
+                top_db:float=80.  # what lies further below the loudest value of its clip is lifted to there
                )->np.ndarray:
     "Decibels, with 1e-10 as the least power: librosa's `power_to_db`, clip by clip."
     if not top_db > 0: raise KwsError(f'top_db is {top_db}; expected more than 0 dB')
     db = 10*np.log10(np.maximum(power, np.float32(1e-10)))
     return np.maximum(db, db.max(axis=(-2, -1), keepdims=True) - np.float32(top_db))
 
-def mfcc(samples,              # float or int16, `[n]` or `[batch, n]`
-         n_mfcc=13,
-         n_mels=N_CHANNELS,
-         top_db=80.,           # of `power_to_db`
-         backend='torchaudio', # or `librosa`
-         **kwargs              # of `mel_spectrogram`
-        )->np.ndarray:         # `[n_mfcc, frames]`; of a batch, one each
+def mfcc(samples:np.ndarray,       # float or int16, `[n]` or `[batch, n]`
+         n_mfcc:int=13,
+         n_mels:int=N_CHANNELS,
+         top_db:float=80.,         # of `power_to_db`
+         backend:str='torchaudio', # or `librosa`
+         **kwargs                  # of `mel_spectrogram`
+        )->np.ndarray:             # `[n_mfcc, frames]`; of a batch, one each
     "Mel-frequency cepstral coefficients: the orthonormal DCT-II of the log-mel spectrogram."
     _check_whole(n_mfcc=n_mfcc)
     if n_mfcc > n_mels: raise KwsError(f'n_mfcc is {n_mfcc}, but {n_mels} mel filters have only {n_mels} coefficients')
@@ -165,7 +166,7 @@ def twiddle_tables()->tuple: # Q15 pairs: `[256]` of the complex FFT, `[128]` of
     return (roots(-2*np.pi*np.arange(half)/half), roots(-np.pi*((np.arange(half//2) + 1)/half + .5)))
 
 # %% ../nbs/02_preprocessing.ipynb #89cb7bcb
-def mel(hz)->np.ndarray: # mel, float32
+def mel(hz:float|np.float32)->np.float32: # mel
     "1127 ln(1 + f/700)."
     return f32(1127*np.log1p(float(hz)/700))
 
@@ -231,18 +232,18 @@ def _frontend(clips, step_ms, threads, out_type): # `out_type`: uint16 for the i
     share_out(compute, len(clips), threads)
     return out
 
-def frontend_integers(clips,       # int16 `[n, samples]`
-                      step_ms=20,  # 1..30
-                      threads=None # default: one for each core
-                     )->np.ndarray: # uint16 `[n, frames, 40]`
+def frontend_integers(clips:np.ndarray,     # int16 `[n, samples]`
+                      step_ms:int=20,       # 1..30
+                      threads:int|None=None # default: one for each core
+                     )->np.ndarray:         # uint16 `[n, frames, 40]`
     "The micro front end's integers, each clip from a fresh state."
     return _frontend(clips, step_ms, threads, np.uint16)
 
 # %% ../nbs/02_preprocessing.ipynb #10979e83
-def micro_features(clips,       # int16 `[n, 16000]` or `[16000]`
-                   step_ms=20,  # distance of two windows
-                   threads=None # default: one for each core
-                  )->np.ndarray: # float32 `[n, 49, 40]` or `[49, 40]`, 0…~26
+def micro_features(clips:np.ndarray,     # int16 `[n, 16000]` or `[16000]`
+                   step_ms:int=20,       # distance of two windows
+                   threads:int|None=None # default: one for each core
+                  )->np.ndarray:         # float32 `[n, 49, 40]` or `[49, 40]`, 0…~26
     "What the network sees: the front end's integers times 10/256."
     clips = np.asarray(clips)
     features = _frontend(clips[None] if clips.ndim == 1 else clips, step_ms, threads, np.float32)

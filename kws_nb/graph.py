@@ -53,8 +53,8 @@ class Tensor:
         return self.data is not None and (len(self.scale) > 0 or 'float' in self.dtype)
 
     def quantize(self,
-                 values # real
-                )->np.ndarray: # int8, of the same shape
+                 values:np.ndarray # real
+                )->np.ndarray:     # int8, of the same shape
         "Real values as this tensor's codes; features as the input's."
         codes = np.rint(np.asarray(values, np.float64)/np.float64(self.scale[0])) + self.zero_point
         return np.clip(codes, -128, 127).astype(np.int8)
@@ -150,7 +150,7 @@ def _damaged(name, error):
     what = f'{type(error).__name__} while reading it ({str(error)[:200]})'
     return KwsError(f'{name} is damaged: {what}. Convert the model again')
 
-def read_tflite(source # path or bytes
+def read_tflite(source:Path|str|bytes # path or bytes
                )->Graph:
     "Read a `.tflite` file; one whose parts do not fit together is refused."
     tflite, content, name = _opened(source)
@@ -195,6 +195,9 @@ def _read_graph(tflite, model, subgraph):
         operators.append(Operator(name, pick(op, 'Inputs'), pick(op, 'Outputs'), options))
     inputs, outputs = pick(subgraph, 'Inputs'), pick(subgraph, 'Outputs')
     if not outputs or None in (*inputs, *outputs): raise ValueError('no input or output')
+    written = [*inputs, *(t for op in operators for t in op.outputs if t is not None)]
+    if len({id(t) for t in written}) < len(written) or any(t.data is not None for t in written):
+        raise ValueError('a tensor is written twice')
     return Graph(inputs, outputs, operators, _read_labels(model))
 
 # %% ../nbs/library/graph.ipynb #5af325dd
@@ -214,8 +217,8 @@ def _fit(right, what):
     if not right: raise ValueError(what)
 
 def _shape(tensors, i, rank, what): # of a tensor that must be there
-    shape = tensors[i].shape if i < len(tensors) and tensors[i] is not None else None
-    _fit(shape is not None, f'no {what}')
+    if i >= len(tensors) or tensors[i] is None: raise ValueError(f'no {what}')
+    shape = tensors[i].shape
     _fit(len(shape) == rank if rank else shape, f'the {what} is {list(shape)}')
     _fit(min(shape) > 0, f'the {what} is {list(shape)}')
     return shape
@@ -271,9 +274,9 @@ def _mean_output(op):
     if op.inputs[1].data is None: return op.outputs[0].shape
     axes = [int(axis) for axis in op.inputs[1].data.reshape(-1)]
     _fit(all(-len(x) <= axis < len(x) for axis in axes), f'axes {axes[:4]} of {list(x)}')
-    axes = {axis % len(x) for axis in axes}
-    if op.options['KeepDims']: return tuple(1 if i in axes else n for i, n in enumerate(x))
-    return tuple(n for i, n in enumerate(x) if i not in axes)
+    gone = {axis % len(x) for axis in axes}
+    if op.options['KeepDims']: return tuple(1 if i in gone else n for i, n in enumerate(x))
+    return tuple(n for i, n in enumerate(x) if i not in gone)
 
 def _view_output(op): # the same values in another shape
     _fit(op.inputs and op.outputs and None not in (op.inputs[0], op.outputs[0]), 'no input or output')
@@ -329,8 +332,8 @@ def _count_parts(model): # part -> bytes
     parts['metadata'] = sum(model.Buffers(i).DataLength() for i in range(model.BuffersLength()) if i not in seen)
     return parts
 
-def file_parts(source # path or bytes
-              )->dict: # part -> bytes; they sum to the file
+def file_parts(source:Path|str|bytes # path or bytes
+              )->dict:               # part -> bytes; they sum to the file
     "What the bytes of a `.tflite` are for."
     tflite, content, name = _opened(source)
     read_tflite(source)

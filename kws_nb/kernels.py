@@ -7,6 +7,7 @@ __all__ = ['fast_layers', 'kernel_names']
 
 # %% ../nbs/library/kernels.ipynb #b3d499e9
 import numpy as np
+from collections.abc import Iterable
 from dataclasses import replace
 from .core import *
 from .graph import *
@@ -60,9 +61,9 @@ def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
     if 2*f['output_width'] + 2 - f['pad_left'] > f['input_width']: return None
     arrays, zero = {k: np.asarray(v) for k, (_, v) in layer.arrays.items()}, 128 - f['input_offset']
     weights = arrays['weights'].reshape(-1, f['kernel_height'], f['kernel_width']).astype(np.int64)
-    limits = [f[k] for k in ('output_offset', 'activation_min', 'activation_max')]
-    filters = [pack_pairs_filter(w, *numbers, *limits, zero)
-               for w, *numbers in zip(weights, *(arrays[k] for k in ('bias', 'multiplier', 'shift')))]
+    numbers = zip(weights, *(arrays[k] for k in ('bias', 'multiplier', 'shift')))
+    limits = {k: f[k] for k in ('output_offset', 'activation_min', 'activation_max')}
+    filters = [pack_pairs_filter(w, bias, by, shift, zero=zero, **limits) for w, bias, by, shift in numbers]
     if None in filters: return None
     fields = {k: f[k] for k in ('input_height', 'input_width', 'output_width', 'output_channels', 'pad_left')}
     named = dict(filters=('kws_pairs_filter', [_filter_text(p) for p in filters]),
@@ -109,7 +110,7 @@ def _transposed(f): # where each output of the pairs' order, the channel before 
     shape = f['output_height'], f['output_width'], f['output_channels']
     return np.arange(np.prod(shape)).reshape(shape).transpose(0, 2, 1).reshape(-1)
 
-def fast_layers(layers)->list: # the same layers, with `fast` where there is a faster kernel
+def fast_layers(layers:Iterable[Layer])->list: # the same layers, with `fast` where there is a faster kernel
     "Choose the kernels for a processor with DSP instructions."
     choices = (_fully_connected_dot4, _conv2d_dot4, _depthwise_taps)
     layers = [replace(layer, fast=next(filter(None, (choice(layer) for choice in choices)), None)) for layer in layers]
@@ -119,7 +120,7 @@ def fast_layers(layers)->list: # the same layers, with `fast` where there is a f
         if dot4: layers[i], layers[i + 1] = replace(layer, fast=pairs), replace(following, fast=dot4)
     return layers
 
-def kernel_names(layers # of `fast_layers`
-                )->tuple: # (operator and shapes, kernel) of each
+def kernel_names(layers:Iterable[Layer] # of `fast_layers`
+                )->tuple:               # (operator and shapes, kernel) of each
     "Which kernel each layer got."
     return tuple((layer.comment, (layer.fast or layer).kernel) for layer in layers)

@@ -8,9 +8,11 @@ __all__ = ['Evaluation', 'tabulate', 'evaluate_file', 'keyword_folder', 'train_a
 # %% ../nbs/library/keywords.ipynb #71be2a8e
 import hashlib, shutil
 import numpy as np
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from .core import *
 from .board import Board, build_firmware, emulated_port
 from .convert import *
@@ -18,6 +20,8 @@ from .graph import read_tflite
 from .data import *
 from .features import micro_features
 from .results import *
+if TYPE_CHECKING:
+    from kws_nb.train import Settings
 
 # %% ../nbs/library/keywords.ipynb #fa404150
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Evaluation:
         return dict(data=self.data, labels=self.labels, accuracy=shown(self.accuracy), recall=recall,
                     counts=self.counts.tolist())
 
-    def __str__(self):
+    def __str__(self)->str:
         wide, each = max(map(len, self.labels)), [max(5, len(label)) for label in self.labels]
         def line(said, recall, heard): # a row of the table, or its head
             return f'{said:{wide}}  {recall:34}  {heard}'
@@ -58,7 +62,7 @@ class Evaluation:
 
 # %% ../nbs/library/keywords.ipynb #2d2012f6
 def tabulate(data:Data,
-             heard      # int `[n]`, index of a label for each test clip
+             heard:Sequence[int]|np.ndarray # int `[n]`, index of a label for each test clip
             )->Evaluation:
     "Count what was heard."
     counts = np.zeros((len(data.labels), len(data.labels)), int)
@@ -69,9 +73,9 @@ def _on_board(model, clips): # scores of the emulated board
     with Board(emulated_port(image=build_firmware(model))) as board:
         return np.array([board.classify(clip).codes for clip in progress_bar(clips, 'the board listens', leave=False)])
 
-def evaluate_file(path,         # .safetensors or .tflite
-                  board=False,  # play the clips to the emulated board
-                  data=None     # default: `load_data` with the file's words
+def evaluate_file(path:Path|str,      # .safetensors or .tflite
+                  board:bool=False,   # play the clips to the emulated board
+                  data:Data|None=None # default: `load_data` with the file's words
                  )->Evaluation:
     "What a model makes of the test clips of its words."
     path = Path(path)
@@ -91,7 +95,7 @@ def evaluate_file(path,         # .safetensors or .tflite
     return tabulate(data, check_answers(answer(data.testing.clips)).argmax(1))
 
 # %% ../nbs/library/keywords.ipynb #cda40df5
-def keyword_folder(words)->Path:
+def keyword_folder(words:Sequence[str])->Path:
     "Where the model for these words goes."
     name = '-'.join(words)
     return build_dir()/'train'/(name if len(name) <= 60 else f'{len(words)}-words-{digest(tuple(words))}')
@@ -107,10 +111,10 @@ def _metrics(data, trained, evaluations, files):
     return about | dict(sha256={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
 
 # %% ../nbs/library/keywords.ipynb #b51e2ac0
-def train_and_convert(data, folder,  # the checkpoint and what `convert` leaves
-                      settings=None, # default: `BETTER`
-                      progress=True  # show a progress bar
-                     )->tuple:       # Trained, Converted
+def train_and_convert(data:Data, folder:Path|str,    # the checkpoint and what `convert` leaves
+                      settings:'Settings|None'=None, # default: `BETTER`
+                      progress:bool=True             # show a progress bar
+                     )->tuple:                       # Trained, Converted
     "Train TinyConv and convert it, calibrated on training clips; an interrupted training goes on."
     from kws_nb.train import BETTER, train
     checkpoint = Path(folder)/'checkpoint.safetensors'
@@ -120,13 +124,13 @@ def train_and_convert(data, folder,  # the checkpoint and what `convert` leaves
     return trained, converted
 
 # %% ../nbs/library/keywords.ipynb #66c1966c
-def train_keywords(words,           # of the data set, recorded, or, where the data is synthetic, any
-                   folder=None,     # default: `keyword_folder`
-                   settings=None,   # default: `BETTER`
-                   resume=False,    # go on with an interrupted training
-                   data=None,       # default: `load_data` with these words
-                   progress=True    # show progress bars
-                  )->tuple:         # folder, Evaluation of the float model, of the int8 model
+def train_keywords(words:Sequence[str],           # of the data set, recorded, or, where the data is synthetic, any
+                   folder:Path|str|None=None,     # default: `keyword_folder`
+                   settings:'Settings|None'=None, # default: `BETTER`
+                   resume:bool=False,             # go on with an interrupted training
+                   data:Data|None=None,           # default: `load_data` with these words
+                   progress:bool=True             # show progress bars
+                  )->tuple:                       # folder, Evaluation of the float model, of the int8 model
     "Train, convert and evaluate a model; leaves model.safetensors, model.tflite and metrics.json."
     from kws_nb.train import save_model
     labels, folder = labels_for(words), Path(folder or keyword_folder(words))

@@ -10,11 +10,16 @@ __all__ = ['BLOCK_SECONDS', 'Latency', 'latency_table', 'time_calls', 'torch_eng
 # %% ../nbs/library/latency.ipynb #218ff4b3
 import json, math, re, subprocess, sys, time
 import numpy as np
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from .core import *
 from .host import *
 from .results import *
 from .size import count_operations
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    import torch
 
 # %% ../nbs/library/latency.ipynb #e1a92226
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Latency:
         "Interquartile range."
         return self.quartiles[2] - self.quartiles[0]
 
-    def __str__(self):
+    def __str__(self)->str:
         about = f'{self.name:22} batch {self.batch:3}  threads {self.threads}  '
         if not self.times: return f'{about}not available: {self.reason}'
         times = f'median {1000*self.median:8.4f} ms  IQR {1000*self.iqr:7.4f} ms'
@@ -50,7 +55,7 @@ class Latency:
     __repr__ = __str__
 
 # %% ../nbs/library/latency.ipynb #f15b6e10
-def latency_table(rows:list # of `Latency`
+def latency_table(rows:list[Latency]
                  )->Table:
     "Median, interquartile range and fastest block of each, in ms for one call."
     def ms(seconds): return f'{1000*seconds:.4f}'
@@ -63,13 +68,13 @@ def latency_table(rows:list # of `Latency`
 # %% ../nbs/library/latency.ipynb #8ff846e3
 BLOCK_SECONDS = 1e-4 # the shortest block: far above the clock's own cost, far below what another process takes
 
-def time_calls(function,             # without arguments
-               name='',
-               batch=1,              # clips that one call handles
-               threads=1,            # of PyTorch; other engines get theirs when they are built
-               warmup=10,            # calls before the clock runs
-               seconds=1.,           # to measure for; at least five blocks
-               timer=time.perf_counter
+def time_calls(function:Callable, # without arguments
+               name:str='',
+               batch:int=1,       # clips that one call handles
+               threads:int=1,     # of PyTorch; other engines get theirs when they are built
+               warmup:int=10,     # calls before the clock runs
+               seconds:float=1.,  # to measure for; at least five blocks
+               timer:Callable=time.perf_counter
               )->Latency:
     "Time a function."
     from torch.utils.benchmark import Timer
@@ -77,7 +82,8 @@ def time_calls(function,             # without arguments
         raise KwsError(f'warmup={warmup}, seconds={seconds}, threads={threads}: '
                        'expected 0 or more calls, a time above 0, and a thread')
     clock = Timer('function()', globals=dict(function=function), num_threads=threads, timer=timer)
-    times, total = [], 0.
+    times:list[float] = []
+    total = 0.
     with torch_threads(threads):
         for _ in range(warmup): function()
     block = max(1, int(BLOCK_SECONDS/max(clock.timeit(1).median, 1e-9)))
@@ -87,21 +93,20 @@ def time_calls(function,             # without arguments
     return Latency(name, batch, threads, tuple(times), block)
 
 # %% ../nbs/library/latency.ipynb #adcc0dd4
-def torch_engine(model,          # gives logits
-                 x,              # float32 `[n, 49, 40]`
-                 compiled=False  # by torch.compile: takes seconds, and a C++ compiler
-                ):               # a function that returns float32 `[n, 4]` probabilities
+def torch_engine(model:'torch.nn.Module', # gives logits
+                 x:np.ndarray,            # float32 `[n, 49, 40]`
+                 compiled:bool=False      # by torch.compile: takes seconds, and a C++ compiler
+                )->Callable:              # a function that returns float32 `[n, 4]` probabilities
     "PyTorch, eager or compiled."
     import torch
-    network, x = torch.nn.Sequential(model, torch.nn.Softmax(1)).eval(), torch.as_tensor(x)
-    if compiled:
-        torch.compiler.reset() # the number of threads is compiled in
-        network = torch.compile(network, dynamic=False)
+    network, clips = torch.nn.Sequential(model, torch.nn.Softmax(1)).eval(), torch.as_tensor(x)
+    if compiled: torch.compiler.reset() # the number of threads is compiled in
+    classify = torch.compile(network, dynamic=False) if compiled else network
     def run():
-        with torch.inference_mode(): return network(x).numpy()
+        with torch.inference_mode(): return classify(clips).numpy()
     return run
 
-def onnx_engine(model, x, threads=1):
+def onnx_engine(model:'torch.nn.Module', x:np.ndarray, threads:int=1)->Callable:
     "ONNX Runtime."
     import io, torch, warnings
     import onnxruntime
@@ -109,7 +114,9 @@ def onnx_engine(model, x, threads=1):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         network = torch.nn.Sequential(model, torch.nn.Softmax(1)).eval()
-        torch.onnx.export(network, torch.as_tensor(x), buffer, dynamo=False, opset_version=17, input_names=['features'])
+        # torch's annotation leaves out what its old exporter takes: a file
+        torch.onnx.export(network, (torch.as_tensor(x),), buffer, # type: ignore[arg-type]
+                          dynamo=False, opset_version=17, input_names=['features'])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(buffer.getvalue(), options, providers=['CPUExecutionProvider'])
@@ -117,9 +124,9 @@ def onnx_engine(model, x, threads=1):
 
 # %% ../nbs/library/latency.ipynb #e14260d0
 def litert_engine(content:bytes, # a .tflite
-                  x,             # `[n, 49, 40]`: float32, or int8 codes for an int8 model
-                  threads=1
-                 ):
+                  x:np.ndarray,  # `[n, 49, 40]`: float32, or int8 codes for an int8 model
+                  threads:int=1
+                 )->Callable:
     "TFLite (LiteRT) with its fast kernels, all clips in one call."
     from ai_edge_litert.interpreter import Interpreter
     x = np.ascontiguousarray(x)[..., None]
@@ -134,7 +141,7 @@ def litert_engine(content:bytes, # a .tflite
         return lite.get_tensor(output)
     return run
 
-def micro_engine(content:bytes, x): # int8 codes
+def micro_engine(content:bytes, x:np.ndarray)->Callable: # int8 codes
     "TFLite Micro with its reference kernels, clip by clip."
     from tflite_micro import runtime
     micro, x = runtime.Interpreter.from_bytes(content, arena_size=1 << 20), np.ascontiguousarray(x)[..., None]
@@ -146,12 +153,12 @@ def micro_engine(content:bytes, x): # int8 codes
 
 # %% ../nbs/library/latency.ipynb #1fc29f31
 def core_engine(sources:dict, # of `core_sources`: file name -> text
-                x             # int8 codes
-               ):
+                x:np.ndarray  # int8 codes
+               )->Callable:
     "The C core on this machine."
     header = sources['kws_model.h']
     patterns = (r'INPUT_BYTES (\d+)', r'OUTPUT_BYTES (\d+)', r'words\[.* : (\d+)\]')
-    inputs, outputs, words = (int(re.search(pattern, header)[1]) for pattern in patterns)
+    inputs, outputs, words = (int(re.findall(pattern, header)[0]) for pattern in patterns)
     if x.dtype != np.int8 or x.size != len(x)*inputs:
         raise KwsError(f'The model takes int8 codes, {inputs} for a clip; got {x.dtype} {list(x.shape)}. '
                        'Use `Tensor.quantize`')
@@ -166,17 +173,18 @@ def core_engine(sources:dict, # of `core_sources`: file name -> text
     return run
 
 # %% ../nbs/library/latency.ipynb #260d80dd
-def probabilities(scores # float32, or int8 codes of a TFLite softmax
-                 )->np.ndarray: # float32
+def probabilities(scores:np.ndarray # float32, or int8 codes of a TFLite softmax
+                 )->np.ndarray:     # float32
     "Scores as numbers from 0 to 1."
     return (scores.astype(np.float32) + 128)/256 if scores.dtype == np.int8 else scores
 
-def build_engines(builders:dict,  # name -> function that returns an engine
-                  threads=1,
-                  tolerance=.1    # between any score and the first engine's
-                 )->tuple:        # name -> engine; name -> reason why there is none
+def build_engines(builders:dict,     # name -> function that returns an engine
+                  threads:int=1,
+                  tolerance:float=.1 # between any score and the first engine's
+                 )->tuple:           # name -> engine; name -> reason why there is none
     "Build engines, and check that they agree."
-    engines, missing, first = {}, {}, None
+    engines:dict[str,Callable] = {}
+    missing, first = {}, None
     with torch_threads(threads):
         for name, build in builders.items():
             try:
@@ -194,7 +202,8 @@ def build_engines(builders:dict,  # name -> function that returns an engine
             engines[name] = engine
     return engines, missing
 
-def time_engines(builders:dict, batch=1, threads=1, tolerance=.1, **kwargs)->list: # of `Latency`, as long as `builders`
+def time_engines(builders:dict, batch:int=1, threads:int=1, tolerance:float=.1, **kwargs
+                )->list[Latency]: # as long as `builders`
     "Build, check, time."
     engines, missing = build_engines(builders, threads, tolerance)
     def timed(name):
@@ -203,9 +212,9 @@ def time_engines(builders:dict, batch=1, threads=1, tolerance=.1, **kwargs)->lis
     return [timed(name) for name in builders]
 
 # %% ../nbs/library/latency.ipynb #9ff4c3ac
-def plot_latencies(rows:list, # of `Latency`
-                   title='One clip through TinyConv'
-                  ):          # plotly Figure
+def plot_latencies(rows:list[Latency],
+                   title:str='One clip through TinyConv'
+                  )->'go.Figure':
     "Median and quartiles of each engine on a logarithmic axis, for one clip."
     import plotly.graph_objects as go
     figure = go.Figure()
@@ -239,31 +248,32 @@ for _ in range(98):
 json.dump(dict(profiler_ms=first, clock_ms=clock, later_ms=call()[0]), sys.stdout)
 """
 
-def first_calls(n=5 # fresh processes, one after the other
+def first_calls(n:int=5 # fresh processes, one after the other
                )->list: # of dict: profiler_ms and clock_ms of the first call, later_ms (profiler) of the hundredth
     "What one cold profiler run says about TinyConv, n times."
     def once():
-        done = subprocess.run([sys.executable, '-c', _FIRST_CALL], capture_output=True, text=True)
+        done = subprocess.run([sys.executable, '-c', _FIRST_CALL], capture_output=True, text=True, encoding='utf-8',
+                              errors='replace')
         if done.returncode: raise KwsError(f'The process that measures a first call failed:\n{done.stderr.strip()}')
         return json.loads(done.stdout)
     return [once() for _ in range(n)]
 
 # %% ../nbs/library/latency.ipynb #b9a141f7
-def time_cuda(model, # gives logits
-              x,     # float32 `[n, 49, 40]`
-              name='GPU', warmup=50, repeats=500
+def time_cuda(model:'torch.nn.Module', # gives logits
+              x:np.ndarray,            # float32 `[n, 49, 40]`
+              name:str='GPU', warmup:int=50, repeats:int=500
              )->Latency:
     "Time a model on the GPU with CUDA events: one for each call."
     import torch
     if not torch.cuda.is_available():
         raise KwsError('No GPU here: nothing measured. Run this where torch.cuda.is_available() is true')
-    model, x = model.eval().cuda(), torch.as_tensor(x).cuda()
+    model, clips = model.eval().cuda(), torch.as_tensor(x).cuda()
     events = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(repeats)]
     with torch.inference_mode():
-        for _ in range(warmup): model(x)
+        for _ in range(warmup): model(clips)
         for start, end in events:
             start.record()
-            model(x)
+            model(clips)
             end.record()
     torch.cuda.synchronize()
     model.cpu()
@@ -277,11 +287,11 @@ class Roof:
     macs_per_s: float
     bytes_per_s: float
 
-    def attainable(self, intensity): # MAC a byte -> MAC a second
+    def attainable(self, intensity:float|np.ndarray)->np.ndarray: # MAC a byte -> MAC a second
         "The lower of the two limits."
         return np.minimum(self.macs_per_s, np.asarray(intensity)*self.bytes_per_s)
 
-    def in_turn(self, intensity):
+    def in_turn(self, intensity:float|np.ndarray)->np.ndarray:
         "The same for a processor that either loads or multiplies, but never both at once."
         return 1/(1/self.macs_per_s + 1/(np.asarray(intensity)*self.bytes_per_s))
 
@@ -305,7 +315,7 @@ class LayerRate:
 
 # %% ../nbs/library/latency.ipynb #29322d38
 def host_roofs(**kwargs # of `time_calls`
-              )->tuple: # of Roof: bytes from memory, bytes from the cache
+              )->tuple[Roof,...]: # bytes from memory, bytes from the cache
     "Measure what one core of this machine can do: fp32 products, and bytes moved."
     import torch
     n = 1024
@@ -317,9 +327,9 @@ def host_roofs(**kwargs # of `time_calls`
     return roof('one core, memory', 64 << 20), roof('one core, cache', 64 << 10)
 
 # %% ../nbs/library/latency.ipynb #d4932903
-def time_layers(model, shape=(N_FRAMES, N_CHANNELS), batch=1,
+def time_layers(model:'torch.nn.Module', shape:tuple=(N_FRAMES, N_CHANNELS), batch:int=1,
                 **kwargs # of `time_calls`
-               )->list:  # of `LayerRate`
+               )->list[LayerRate]:
     "Time each layer that multiplies alone, eager, on an input of the shape that it gets in the model."
     import torch
     def rate(row):
@@ -332,7 +342,7 @@ def time_layers(model, shape=(N_FRAMES, N_CHANNELS), batch=1,
 
 # %% ../nbs/library/latency.ipynb #da03ecfa
 def plot_roofline(layers:dict # Roof -> list of `LayerRate`
-                 ):           # plotly Figure
+                 )->'go.Figure':
     "Roofs and the layers under them, both axes logarithmic."
     import plotly.graph_objects as go
     from plotly.colors import qualitative

@@ -8,6 +8,7 @@ __all__ = ['MOST_ACTIVATIONS', 'quantize_multiplier', 'Layer', 'core_layers', 'r
 # %% ../nbs/library/layers.ipynb #6db6941c
 import numpy as np
 from dataclasses import dataclass, replace
+from pathlib import Path
 from .core import *
 from .host import *
 from .graph import *
@@ -253,12 +254,12 @@ def _check_chain(graph): # each operator works on what the one before made
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         n = f'{len(graph.inputs)} inputs and {len(graph.outputs)} outputs'
         raise KwsError(f'The model has {n}; the C core takes one of each. Convert a part of it')
-    current = graph.inputs[0]
+    current = [graph.inputs[0]] # more than one tensor where views share the bytes
     for op in _computing(graph):
-        if op.inputs[0] is not current:
+        if not any(op.inputs[0] is tensor for tensor in current):
             raise KwsError(f'{op.name} does not continue where the operator before it ended. {_CHAIN}')
-        current = op.outputs[0]
-    if current is not graph.outputs[0]:
+        current = [*current, op.outputs[0]] if op.name in VIEWS else [op.outputs[0]]
+    if not any(graph.outputs[0] is tensor for tensor in current):
         raise KwsError(f'The model gives out a tensor that is not the last operator\'s. {_CHAIN}')
     if graph.inputs[0].shape[0] != 1: raise _too_many('The model takes', graph.inputs[0].shape[0])
 
@@ -267,7 +268,7 @@ def _in_words(op): # what a layer is, for a reader
     shapes = (' x '.join(map(str, tensor.shape[1:] or tensor.shape)) for tensor in (op.inputs[0], op.outputs[0]))
     return f'{op.name}, {" to ".join(shapes)}'
 
-def core_layers(graph:Graph)->list: # of Layer
+def core_layers(graph:Graph)->list[Layer]:
     "The calls of our kernels that compute an int8 model."
     layers = []
     for op in _computing(graph):
@@ -289,9 +290,9 @@ def _call(ffi, lib, layer): # a function from the input's C array to the output'
         return y
     return run
 
-def run_core(model,    # path or bytes of an int8 .tflite
-             features  # float32 `[n, 49, 40]` or int8 codes, or as the model's input
-            )->np.ndarray: # int8 `[n, 4]`
+def run_core(model:Path|str|bytes, # path or bytes of an int8 .tflite
+             features:np.ndarray   # float32 `[n, 49, 40]` or int8 codes, or as the model's input
+            )->np.ndarray:         # int8 `[n, 4]`
     "The outputs of the C core's kernels on this machine."
     ffi, lib = c_core()
     graph = read_tflite(model)

@@ -9,11 +9,14 @@ __all__ = ['LITERT_PACKAGES', 'CONVERTERS', 'litert_python', 'install_litert', '
 import json, os, re, shutil, subprocess, sys, tempfile
 import numpy as np
 from pathlib import Path
+from typing import TYPE_CHECKING
 from .core import *
 from .host import silenced
 from .data import *
 from .graph import read_tflite
 from .convert import *
+if TYPE_CHECKING:
+    import torch
 
 # %% ../nbs/library/litert.ipynb #6850a3b7
 LITERT_PACKAGES = ('litert-torch==0.10.0', 'torch==2.13.0')
@@ -38,7 +41,7 @@ def install_litert()->Path: # its Python
     with atomic_path(build_dir()/'litert') as temporary: # only its python is called, and that one can be moved
         subprocess.run([sys.executable, '-m', 'venv', temporary], check=True)
         install = [_python_in(temporary), '-m', 'pip', 'install', '--progress-bar', 'off', *LITERT_PACKAGES]
-        done = subprocess.run(install, capture_output=True, text=True)
+        done = subprocess.run(install, capture_output=True, text=True, encoding='utf-8', errors='replace')
         if done.returncode:
             why = (done.stderr.strip().splitlines() or ['it said nothing'])[-1]
             raise KwsError(f'pip cannot install {" ".join(LITERT_PACKAGES)}: {why}. '
@@ -93,7 +96,8 @@ def _run_worker(folder, timeout_s):
     environment = {name: value for name, value in os.environ.items() if not name.startswith('PYTHON')}
     environment |= dict(CUDA_VISIBLE_DEVICES='-1', PYTHONNOUSERSITE='1', TF_CPP_MIN_LOG_LEVEL='3')
     command = [litert_python(), '-c', _WORKER, folder]
-    try: done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_s)
+    try: done = subprocess.run(command, env=environment, capture_output=True, text=True, encoding='utf-8',
+                               errors='replace', timeout=timeout_s)
     except subprocess.TimeoutExpired: raise KwsError(f'litert-torch was not ready after {timeout_s} s') from None
     except OSError as error:
         raise KwsError(f'{command[0]} does not run ({error.strerror}). Name a Python in KWS_NB_LITERT_PYTHON, '
@@ -102,14 +106,14 @@ def _run_worker(folder, timeout_s):
     if 'ModuleNotFoundError' in why:
         raise KwsError(f'{command[0]} lacks a package ({why}): {command[0]} -m pip install {" ".join(LITERT_PACKAGES)}')
     if done.returncode: raise KwsError(f'litert-torch cannot convert the network: {why[:300]}')
-    return json.loads((Path(folder)/'answer.json').read_text())
+    return json.loads((Path(folder)/'answer.json').read_text(encoding='utf-8'))
 
 # %% ../nbs/library/litert.ipynb #d8e683aa
-def convert_litert(model,        # TinyConv
-                   calibration,  # float32 `[n, 49, 40]`, some hundred training clips
-                   folder,       # where to
-                   timeout_s=900
-                  )->Converted:  # without `onnx` and `saved_model`
+def convert_litert(model:'torch.nn.Module',
+                   calibration:np.ndarray, # float32 `[n, 49, 40]`, some hundred training clips
+                   folder:Path|str,        # where to
+                   timeout_s:float=900
+                  )->Converted:            # without `onnx` and `saved_model`
     "torch → torch.export → litert-torch → TFLite, float and int8, in the environment of `litert_python`."
     clips = check_calibration(calibration)
     check_network(model)
@@ -128,11 +132,11 @@ def convert_litert(model,        # TinyConv
 # %% ../nbs/library/litert.ipynb #9181b23d
 CONVERTERS = {'onnx-tf': convert, 'litert': convert_litert}
 
-def convert_checkpoint(checkpoint,         # `.safetensors` of `save_model`
-                       folder=None,        # default: build/convert/NAME
-                       backend='onnx-tf',  # or `litert`
-                       data=None,          # default: `load_data` with the model's words
-                       n_calibration=300   # training clips
+def convert_checkpoint(checkpoint:Path|str,       # `.safetensors` of `save_model`
+                       folder:Path|str|None=None, # default: build/convert/NAME
+                       backend:str='onnx-tf',     # or `litert`
+                       data:Data|None=None,       # default: `load_data` with the model's words
+                       n_calibration:int=300      # training clips
                       )->Converted:
     "Convert a saved network, calibrated with training clips spread over the data."
     from kws_nb.train import load_model

@@ -8,12 +8,15 @@ __all__ = ['plot_heard', 'save_session', 'load_session', 'missing']
 # %% ../nbs/08_live.ipynb #e47b8f0b
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 from .core import *
 from .board import *
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 # %% ../nbs/08_live.ipynb #7cdda96b
-def plot_heard(heard:list # of Heard
-              ):          # plotly Figure
+def plot_heard(heard:list[Heard]
+              )->'go.Figure':
     "The probability of each label over time."
     import plotly.graph_objects as go
     seconds = [h.sample/SAMPLE_RATE for h in heard]
@@ -23,18 +26,18 @@ def plot_heard(heard:list # of Heard
     return go.Figure(lines).update_layout(height=320, **axes)
 
 # %% ../nbs/08_live.ipynb #8f5480db
-def save_session(path, heard:list, **about):
+def save_session(path:Path|str, heard:list, **about)->None:
     "Record what a board said, one JSON object a line; the first line says what it was."
     first = dict(kws_nb='session', labels=heard[0].labels if heard else LABELS, **about)
     rows = [first, *(dict(sequence=h.sequence, sample=h.sample, label=h.label, codes=list(h.codes)) for h in heard)]
     with atomic_path(path) as temporary:
-        temporary.write_text(''.join(json.dumps(row) + '\n' for row in rows))
+        temporary.write_text(''.join(json.dumps(row) + '\n' for row in rows), encoding='utf-8')
 
-def load_session(path)->list: # of Heard
+def load_session(path:Path|str)->list[Heard]:
     "Replay a recorded session."
     if not Path(path).is_file(): raise KwsError(f'{path}: no such file')
     try:
-        first, *rows = [json.loads(line) for line in Path(path).read_text().splitlines()]
+        first, *rows = [json.loads(line) for line in Path(path).read_text(encoding='utf-8').splitlines()]
         if first['kws_nb'] != 'session': raise KeyError('kws_nb')
         labels = tuple(first.get('labels', LABELS))
         return [Heard(row['sequence'], row['sample'], row['label'], tuple(row['codes']), labels) for row in rows]

@@ -8,13 +8,19 @@ __all__ = ['Buffer', 'Liveness', 'tflite_liveness', 'torch_liveness', 'plot_live
 
 # %% ../nbs/library/memory.ipynb #72a17737
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 from .core import *
 from .host import silenced
 from .graph import *
 from .results import *
 from .size import *
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from torch import nn
 
 # %% ../nbs/library/memory.ipynb #6856a2fb
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Buffer:
 class Liveness:
     "The steps of a model, and the buffers that they read and write."
     steps: tuple   # of names
-    buffers: tuple # of Buffer
+    buffers: tuple[Buffer,...]
 
     @property
     def live(self)->list: # bytes, one for each step
@@ -47,12 +53,13 @@ class Liveness:
         return self.steps[self.live.index(self.peak)] if self.steps else ''
 
 # %% ../nbs/library/memory.ipynb #db93e723
-def tflite_liveness(source, # path, bytes or Graph
-                    share_views=True # a reshape works in place
+def tflite_liveness(source:Path|str|bytes|Graph, # path, bytes or Graph
+                    share_views:bool=True        # a reshape works in place
                    )->Liveness:
     "The activations of a `.tflite`, and when they are alive."
     graph = source if isinstance(source, Graph) else read_tflite(source)
-    first, last, home = {t: 0 for t in graph.inputs}, {}, {} # home: tensor -> the one whose memory it is
+    first, last = {t: 0 for t in graph.inputs}, {}
+    home:dict[Tensor,Tensor] = {} # the one whose memory it is
     steps = tuple(f'{i} {op.name}' for i, op in enumerate(graph.operators))
     for i, op in enumerate(graph.operators):
         for t in filter(None, op.inputs): last[home.get(t, t)] = i
@@ -93,16 +100,17 @@ def _watched_operations(model, shape, batch): # [(name, inputs, outputs)] of (st
     return log[1:], log[0][2][0], values(output) # the first made the zeros
 
 # %% ../nbs/library/memory.ipynb #f4a52bf7
-def torch_liveness(model,             # nn.Module
-                   shape=None,        # of one input; default `model.shape`, or 49 × 40
-                   batch=1,
-                   bytes_per_value=4  # 1: as int8
+def torch_liveness(model:'nn.Module',
+                   shape:tuple|None=None, # of one input; default `model.shape`, or 49 × 40
+                   batch:int=1,
+                   bytes_per_value:int=4  # 1: as int8
                   )->Liveness:
     "The activations that a network needs once it is converted, and when they are alive."
     log, (source, size), outputs = _watched_operations(model, shape, batch)
-    reads = {}
+    reads:dict[int,int] = {}
     for i, (_, inputs, _) in enumerate(log): reads |= {storage: i for storage, _ in inputs} # the last
-    home, steps, buffers = {source: 0}, [], [['input', size, 0, 0]] # storage -> buffer
+    home, buffers = {source: 0}, [['input', size, 0, 0]] # storage -> buffer
+    steps:list[str] = []
     for i, (name, inputs, results) in enumerate(log):
         inputs = [(s, n) for s, n in inputs if s in home]
         new = [(s, n) for s, n in results if s not in home]
@@ -122,7 +130,7 @@ def torch_liveness(model,             # nn.Module
 
 # %% ../nbs/library/memory.ipynb #ba7afe12
 def plot_liveness(*alive, # of Liveness
-                  names=None): # plotly Figure
+                  names:Sequence[str]|None=None)->'go.Figure':
     "Bytes alive at each step, buffer by buffer."
     from plotly.subplots import make_subplots
     figure = make_subplots(1, len(alive), subplot_titles=names)
@@ -139,10 +147,10 @@ def plot_liveness(*alive, # of Liveness
     return figure.update_layout(margin=dict(t=40, b=5))
 
 # %% ../nbs/library/memory.ipynb #0f8edf95
-def plan_memory(buffers # (bytes, first step, last step) of each
-               )->tuple: # places, total bytes
+def plan_memory(buffers:Sequence[tuple] # (bytes, first step, last step) of each
+               )->tuple:                # places, total bytes
     "Places for buffers so that no two alive at the same step overlap; multiples of 4."
-    places = {}
+    places:dict[int,int] = {}
     for i in sorted(range(len(buffers)), key=lambda i: -buffers[i][0]):
         size, first, last = buffers[i]
         meanwhile = [j for j in places if buffers[j][1] <= last and first <= buffers[j][2]]
@@ -159,7 +167,7 @@ def arena(alive:Liveness)->tuple: # places of its buffers, total bytes
     "A plan for all buffers of a model."
     return plan_memory([(b.bytes, b.first, b.last) for b in alive.buffers])
 
-def plot_arena(alive:Liveness): # plotly Figure
+def plot_arena(alive:Liveness)->'go.Figure':
     "Where each buffer lies, and when."
     import plotly.graph_objects as go
     from plotly.colors import qualitative
@@ -186,7 +194,7 @@ class TflmArena:
     parts: dict  # of the tail -> bytes
 
 # %% ../nbs/library/memory.ipynb #83eee4b9
-def tflm_runtime(): # the module `tflite_micro.runtime`
+def tflm_runtime()->ModuleType: # the module `tflite_micro.runtime`
     "TensorFlow Lite Micro's interpreter, where it is installed."
     try: from tflite_micro import runtime
     except ImportError:
@@ -194,7 +202,7 @@ def tflm_runtime(): # the module `tflite_micro.runtime`
         raise KwsError(f'{says}: pip install tflite-micro') from None
     return runtime
 
-def tflm_arena(model # path or bytes of a .tflite
+def tflm_arena(model:Path|str|bytes # path or bytes of a .tflite
               )->TflmArena:
     "Ask TensorFlow Lite Micro how much of its arena a model takes."
     runtime = tflm_runtime()
@@ -226,9 +234,9 @@ class ModelSize:
         "The most that is alive at once."
         return self.alive.peak
 
-def measure_size(model,     # path or bytes of a .tflite, or nn.Module
-                 name=None, # default: the file's, or the class's
-                 shape=None # of one input of an nn.Module
+def measure_size(model:'Path|str|bytes|nn.Module', # path or bytes of a .tflite, or nn.Module
+                 name:str|None=None,               # default: the file's, or the class's
+                 shape:tuple|None=None             # of one input of an nn.Module
                 )->ModelSize:
     "Count a model."
     if isinstance(model, str | Path | bytes):

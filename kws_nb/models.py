@@ -7,6 +7,7 @@ __all__ = ['TinyConv', 'DSCNN', 'CRNN', 'BCResNet', 'SparkNet']
 
 # %% ../nbs/03_model_size.ipynb #88c8c76c
 import torch
+from collections.abc import Sequence
 from torch import nn
 from .core import *
 from .graph import same_pads
@@ -22,10 +23,10 @@ class TinyConv(nn.Module):
     kernel, stride = (10, 8), 2 # of the convolution, in time and in frequency
 
     def __init__(self,
-                 channels=8,     # filters of the convolution
-                 dropout=.5,     # share of activations dropped in training
-                 labels=LABELS   # what its outputs stand for
-                ):
+                 channels:int=8,             # filters of the convolution
+                 dropout:float=.5,           # share of activations dropped in training
+                 labels:Sequence[str]=LABELS # what its outputs stand for
+                )->None:
         super().__init__()
         self.channels, self.labels, self.shape = channels, tuple(labels), (N_FRAMES, N_CHANNELS)
         (rows, columns), stride = self.kernel, self.stride
@@ -36,8 +37,8 @@ class TinyConv(nn.Module):
         self.linear = nn.Linear(positions*channels, len(self.labels))
 
     def forward(self,
-                x # float32 `[n, 49, 40]`: what `micro_features` returns
-               ):  # logits `[n, labels]`
+                x:torch.Tensor  # float32 `[n, 49, 40]`: what `micro_features` returns
+               )->torch.Tensor: # logits `[n, labels]`
         x = self.dropout(torch.relu(self.conv(self.pad(_checked(x, self.shape)[:, None]))))
         return self.linear(x.permute(0, 2, 3, 1).flatten(1)) # channels last: the order that TFLite stores
 
@@ -50,10 +51,10 @@ def _normalised(conv, *after): # a convolution, batch normalisation, and perhaps
 class DSCNN(nn.Module):
     "DS-CNN-S (Zhang et al., Hello Edge, arXiv 1711.07128) as in MLPerf Tiny (Banbury et al., arXiv 2106.07597)."
     def __init__(self,
-                 labels=_N_LABELS, # MLPerf Tiny has 12
-                 shape=(N_FRAMES, 10), # of one input: frames, MFCCs
-                 filters=64
-                ):
+                 labels:int=_N_LABELS,       # MLPerf Tiny has 12
+                 shape:tuple=(N_FRAMES, 10), # of one input: frames, MFCCs
+                 filters:int=64
+                )->None:
         super().__init__()
         self.shape = tuple(shape)
         rows, columns, stride = 10, 4, 2 # of the first kernel
@@ -67,16 +68,16 @@ class DSCNN(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Dropout(.4))
         self.linear = nn.Linear(filters, labels)
 
-    def forward(self, x): # float32 `[n, *shape]` -> logits `[n, labels]`
+    def forward(self, x:torch.Tensor)->torch.Tensor: # float32 `[n, *shape]` -> logits `[n, labels]`
         return self.linear(self.layers(_checked(x, self.shape)[:, None]).mean((2, 3)))
 
 # %% ../nbs/03_model_size.ipynb #6c467dac
 class CRNN(nn.Module):
     "The convolutional recurrent network of Arik et al. (Interspeech 2017, arXiv 1703.05390): its 229 k configuration."
     def __init__(self,
-                 labels=_N_LABELS, # the paper has 2: its keyword, and the rest
-                 shape=(N_FRAMES, N_CHANNELS) # the paper has 151 frames (1.5 s every 10 ms) of 40 mel channels
-                ):
+                 labels:int=_N_LABELS,              # the paper has 2: its keyword, and the rest
+                 shape:tuple=(N_FRAMES, N_CHANNELS) # the paper has 151 frames (1.5 s every 10 ms) of 40 mel channels
+                )->None:
         super().__init__()
         self.shape = tuple(shape)
         (rows, columns), (down, across), filters, units = (20, 5), (8, 2), 32, 32
@@ -87,7 +88,7 @@ class CRNN(nn.Module):
         hidden = 2*units # both directions
         self.hidden, self.linear = nn.Linear(hidden*frames, hidden), nn.Linear(hidden, labels)
 
-    def forward(self, x): # float32 `[n, *shape]` -> logits `[n, labels]`
+    def forward(self, x:torch.Tensor)->torch.Tensor: # float32 `[n, *shape]` -> logits `[n, labels]`
         x = torch.relu(self.conv(self.pad(_checked(x, self.shape)[:, None])))
         x, _ = self.gru(x.permute(0, 2, 1, 3).flatten(2)) # one vector for each step of time
         return self.linear(torch.relu(self.hidden(x.flatten(1))))
@@ -124,9 +125,9 @@ class _BroadcastBlock(nn.Module):
 class BCResNet(nn.Module):
     "BC-ResNet-1 (Kim et al., Interspeech 2021, arXiv 2106.04140)."
     def __init__(self,
-                 labels=_N_LABELS, # the paper has 12
-                 shape=(N_FRAMES, N_CHANNELS) # 40 mel channels; the paper has 101 frames, one every 10 ms
-                ):
+                 labels:int=_N_LABELS,              # the paper has 12
+                 shape:tuple=(N_FRAMES, N_CHANNELS) # 40 mel channels; the paper has 101 frames, one every 10 ms
+                )->None:
         super().__init__()
         if shape[1] != 40: raise KwsError(f'BCResNet halves 40 mel channels three times; {shape[1]} do not fit')
         self.shape, channels = tuple(shape), 16
@@ -140,7 +141,7 @@ class BCResNet(nn.Module):
         self.layers = nn.Sequential(*layers, depthwise, pointwise)
         self.linear = nn.Linear(32, labels)
 
-    def forward(self, x): # float32 `[n, *shape]` -> logits `[n, labels]`
+    def forward(self, x:torch.Tensor)->torch.Tensor: # float32 `[n, *shape]` -> logits `[n, labels]`
         x = _checked(x, self.shape).transpose(1, 2)[:, None] # frequency before time
         return self.linear(self.layers(x).mean((2, 3)))
 
@@ -148,10 +149,10 @@ class BCResNet(nn.Module):
 class SparkNet(nn.Module):
     "SparkNet with 16 channels (Svirsky et al., Interspeech 2024, arXiv 2406.06634)."
     def __init__(self,
-                 labels=_N_LABELS, # the paper has 12
-                 shape=(N_FRAMES, N_CHANNELS), # the paper has 101 frames of 32 MFCCs
-                 channels=16
-                ):
+                 labels:int=_N_LABELS,               # the paper has 12
+                 shape:tuple=(N_FRAMES, N_CHANNELS), # the paper has 101 frames of 32 MFCCs
+                 channels:int=16
+                )->None:
         super().__init__()
         self.shape, self.blocks, self.shortcuts = tuple(shape), nn.ModuleList(), nn.ModuleList()
         def pointwise(inputs): return nn.Conv1d(inputs, channels, 1, bias=False), nn.BatchNorm1d(channels)
@@ -164,7 +165,7 @@ class SparkNet(nn.Module):
         self.gates = nn.Sequential(nn.Conv1d(channels, gates, 1), nn.BatchNorm1d(gates), nn.Tanh())
         self.linear = nn.Linear(gates, labels)
 
-    def forward(self, x): # float32 `[n, *shape]` -> logits `[n, labels]`
+    def forward(self, x:torch.Tensor)->torch.Tensor: # float32 `[n, *shape]` -> logits `[n, labels]`
         x = torch.relu(self.blocks[0](_checked(x, self.shape).transpose(1, 2)))
         for block, shortcut in zip(self.blocks[1:], self.shortcuts): x = torch.relu(block(x) + shortcut(x))
         x = self.gates(x)

@@ -8,12 +8,13 @@ __all__ = ['REQUANTIZE_SHIFT', 'FIELD_BITS', 'KERNEL_ROWS', 'KERNEL_COLUMNS', 'H
 
 # %% ../nbs/library/packing.ipynb #5151875d
 import numpy as np
+from collections.abc import Callable
 from .core import *
 
 # %% ../nbs/library/packing.ipynb #56808ae9
-def requantize(x,          # int64 array: accumulators
-               multiplier, # 2^30 … 2^31 - 1, or 0
-               shift       # -31 … 30
+def requantize(x:np.ndarray,   # int64 array: accumulators
+               multiplier:int, # 2^30 … 2^31 - 1, or 0
+               shift:int       # -31 … 30
               )->np.ndarray:
     "TFLite's `MultiplyByQuantizedMultiplier`, as `kws_requantize` in C."
     x = np.asarray(x, np.int64) << max(shift, 0)
@@ -22,9 +23,9 @@ def requantize(x,          # int64 array: accumulators
     return (high >> right) + ((high & mask) > (mask >> 1) + (high < 0))
 
 # %% ../nbs/library/packing.ipynb #c473ab88
-def constant_output(low, high, # least and largest sum, bias included
-                    multiplier, shift, output_offset, activation_min, activation_max
-                   )->int|None: # int8; `None`: the output depends on the input
+def constant_output(low:int, high:int, # least and largest sum, bias included
+                    multiplier:int, shift:int, output_offset:int, activation_min:int, activation_max:int
+                   )->int|None:        # int8; `None`: the output depends on the input
     "The one output of a channel that has only one."
     if max(abs(low), abs(high)) << max(int(shift), 0) >= 2**31: return None # it would not fit 32 bits on the way
     ends = requantize(np.array([low, high]), int(multiplier), int(shift)) + output_offset
@@ -44,12 +45,12 @@ def _steps(f, low, high): # x where a rising int function f first reaches each v
     return right
 
 # %% ../nbs/library/packing.ipynb #42d8f39e
-def single_rounding(f,          # rising function of int64 arrays, values in -128 … 127
-                    low, high,  # range of its argument
-                    factor,     # the real slope of f
-                    start,      # least b wanted
-                    tries=1 << 18 # values of b to try
-                   )->tuple|None: # b, multiplier, addend; `None`: there are none
+def single_rounding(f:Callable,        # rising function of int64 arrays, values in -128 … 127
+                    low:int, high:int, # range of its argument
+                    factor:float,      # the real slope of f
+                    start:int,         # least b wanted
+                    tries:int=1 << 18  # values of b to try
+                   )->tuple|None:      # b, multiplier, addend; `None`: there are none
     "b, M, A with saturate(((x + b) * M + (A << 32)) >> 39) = f(x) for every x in the range, proved."
     multiplier = round(factor*2**REQUANTIZE_SHIFT)
     if not 0 < multiplier < 2**31 or low == high: return None
@@ -83,11 +84,11 @@ def _filter(low_taps, high_taps, start, multiplier, addend): # fields of a kws_p
     words = low_taps + (high_taps << FIELD_BITS) & 0xFFFFFFFF
     return dict(weights=words, start=[start & 0xFFFFFFFF, start >> 32], multiplier=multiplier, addend=addend)
 
-def pack_pairs_filter(weights,    # int `[rows ≤ KERNEL_ROWS, columns ≤ KERNEL_COLUMNS]`
-                      bias, multiplier, shift,
-                      output_offset, activation_min, activation_max,
-                      zero=0      # the input's zero point + 128
-                     )->dict|None: # fields of a `kws_pairs_filter`; `None`: it does not fit
+def pack_pairs_filter(weights:np.ndarray, # int `[rows ≤ KERNEL_ROWS, columns ≤ KERNEL_COLUMNS]`
+                      bias:int, multiplier:int, shift:int,
+                      output_offset:int, activation_min:int, activation_max:int,
+                      zero:int=0          # the input's zero point + 128
+                     )->dict|None:        # fields of a `kws_pairs_filter`; `None`: it does not fit
     "A filter for `kws_conv2d_pairs`."
     if weights.shape[0] > KERNEL_ROWS or weights.shape[1] > KERNEL_COLUMNS: return None
     bias, multiplier, shift = int(bias), int(multiplier), int(shift)
@@ -111,7 +112,7 @@ def pack_pairs_filter(weights,    # int `[rows ≤ KERNEL_ROWS, columns ≤ KERN
     return _filter(low_taps, high_taps, start, multiplier, addend)
 
 # %% ../nbs/library/packing.ipynb #906d09b3
-def pack_dot4(weights # int8 `[outputs, inputs]`, inputs a multiple of 4
+def pack_dot4(weights:np.ndarray # int8 `[outputs, inputs]`, inputs a multiple of 4
              )->np.ndarray|None: # int32 `[groups, 4 + inputs]`; `None`: a pair does not fit 16 bits
     "Weights as `kws_dot4_s8` reads them, four outputs in a group."
     outputs, inputs = weights.shape
@@ -125,8 +126,8 @@ def pack_dot4(weights # int8 `[outputs, inputs]`, inputs a multiple of 4
     return np.concatenate([start, np.where(words >= 2**31, words - 2**32, words)], 1).astype(np.int32)
 
 # %% ../nbs/library/packing.ipynb #c3d40f11
-def pack_taps(weights # int `[taps, channels]`, channels a multiple of 4
-             )->np.ndarray: # uint32 `[channels/4, (taps + 1)//2, 4]`
+def pack_taps(weights:np.ndarray # int `[taps, channels]`, channels a multiple of 4
+             )->np.ndarray:      # uint32 `[channels/4, (taps + 1)//2, 4]`
     "Weights as `kws_depthwise_taps_s8` reads them."
     w = np.pad(np.asarray(weights, np.int64), ((0, len(weights) % 2), (0, 0)))
     words = (w[0::2] & 0xFFFF) + ((w[1::2] & 0xFFFF) << 16)

@@ -12,16 +12,19 @@ import os, re
 import numpy as np
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from .core import *
 from .board import *
 from .protocol_emulated import *
 from .results import *
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 # %% ../nbs/library/profile.ipynb #d0a10007
-def profile_board(samples,        # int16 `[n]`, 16 kHz
-                  port=EMULATED,  # perhaps with ?model=FILE.tflite or ?image=FILE.elf
-                  first=None      # int16 `[n]`: sound that is heard before, and not counted
-                 )->list:         # of `Call`
+def profile_board(samples:np.ndarray,        # int16 `[n]`, 16 kHz
+                  port:str=EMULATED,         # perhaps with ?model=FILE.tflite or ?image=FILE.elf
+                  first:np.ndarray|None=None # int16 `[n]`: sound that is heard before, and not counted
+                 )->list[Call]:
     "Who called whom while an emulated board heard some sound."
     with Board(port) as board:
         if not board.machine:
@@ -53,10 +56,11 @@ def _inside_itself(calls, i):
     while i is not None and calls[i].function != name: i = calls[i].caller
     return i is not None
 
-def function_costs(calls:list # of `Call`
-                  )->list:    # of `FunctionCost`, the dearest first
+def function_costs(calls:list[Call]
+                  )->list[FunctionCost]: # the dearest first
     "The costs of each function, wherever it was called from."
-    rows, totals = {}, total_cycles(calls)
+    rows:dict[str,np.ndarray] = {}
+    totals = total_cycles(calls)
     for i, call in enumerate(calls):
         new = np.array([call.calls, call.instructions, call.cycles, 0 if _inside_itself(calls, i) else totals[i]])
         rows[call.function] = rows.get(call.function, 0) + new
@@ -64,9 +68,9 @@ def function_costs(calls:list # of `Call`
     return sorted(filter(lambda cost: cost.instructions, costs), key=lambda cost: -cost.cycles)
 
 # %% ../nbs/library/profile.ipynb #d0a1000f
-def plot_calls(calls:list, # of `Call`
-               title='Estimated cycles by function'
-              ):           # plotly Figure
+def plot_calls(calls:list[Call],
+               title:str='Estimated cycles by function'
+              )->'go.Figure':
     "The tree of calls as an icicle: the width of a function is its share of the cycles, callees included."
     import plotly.graph_objects as go
     totals = total_cycles(calls)
@@ -83,7 +87,7 @@ def plot_calls(calls:list, # of `Call`
         customdata=texts, hovertemplate='<b>%{label}</b><br>%{customdata}<extra></extra>')
     return go.Figure(icicle).update_layout(title=title, height=480, margin=dict(t=50, l=5, r=5, b=5))
 
-def write_profile(calls:list, path=None # default: build/profile.html
+def write_profile(calls:list, path:Path|str|None=None # default: build/profile.html
                  )->Path:
     "The picture as a page that works without a network."
     path = Path(path or build_dir()/'profile.html')
@@ -103,9 +107,9 @@ TABLE_1 = dict(preprocessing=(20, 23, 21.76), inference=(86.5, 88, 87.88), # the
                postprocessing=(0, 1, .06))
 EMULATED_COLUMN, REAL_COLUMN, REPORT_COLUMN = 'emulated (estimated)', 'your board (measured)', "the report's board"
 
-def bench_columns(runs=300,
-                  port=None # of a real board; default: the variable `KWS_NB_BOARD`, if it is set
-                 )->dict:   # column -> stage -> (min, max, mean) in ms; no times for a board that is not there
+def bench_columns(runs:int=300,
+                  port:str|None=None # of a real board; default: the variable `KWS_NB_BOARD`, if it is set
+                 )->dict:            # column -> stage -> (min, max, mean) in ms; no times for a board that is not there
     "The report's table 1, ours, and a real board's."
     def times(port):
         with Board(port) as board: return {stage: numbers for stage, *numbers in bench_rows(board.bench(runs))}
@@ -124,7 +128,7 @@ def bench_table(columns:dict # of `bench_columns`
 
 # %% ../nbs/library/profile.ipynb #fd95faf0
 def plot_stages(columns:dict # of `bench_columns`
-               ):            # plotly Figure
+               )->'go.Figure':
     "What share of a prediction each stage takes, a bar for each column that has times."
     import plotly.graph_objects as go
     means = {name: {stage: times[stage][2] for stage in STAGES} for name, times in columns.items() if times}

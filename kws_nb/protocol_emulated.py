@@ -7,14 +7,16 @@ __all__ = ['CLOCK_HZ', 'TAKEN_BRANCH_CYCLES', 'DIVISION_CYCLES', 'FLASH_BYTES', 
            'ends_in_call', 'BoardFault', 'Call', 'read_image', 'Machine', 'Serial', 'serve']
 
 # %% ../nbs/library/protocol_emulated.ipynb #8a03923e
-import ctypes, re, signal, sys, threading
+import ctypes, os, re, select, signal, socket, sys, threading
 import numpy as np
 import serial
 from collections import deque
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 from .core import *
 from .host import *
@@ -63,12 +65,12 @@ def _float_inputs(name, operands):
     return set(_registers(operands)[0 if name.startswith(('vstr', 'vcmp', 'vpush', *_MULTIPLY_ADD_FLOAT)) else 1:])
 
 # %% ../nbs/library/protocol_emulated.ipynb #ef52b33b
-def block_cost(code:bytes,  # Thumb-2 instructions
-               address=0
-              )->tuple:     # instructions, cycles without taken branches
+def block_cost(code:bytes, # Thumb-2 instructions
+               address:int=0
+              )->tuple:    # instructions, cycles without taken branches
     "Instructions and estimated cycles of straight-line code on a Cortex-M4."
     n = cycles = 0
-    loaded, computed, late = None, set(), set() # by the instruction before; `None`: no load that overlaps with this one
+    loaded, computed, late = None, set[str](), set[str]() # by the instruction before; `None`: no load overlaps this one
     for _, _, mnemonic, operands in _disassembler().disasm_lite(code, address):
         name = mnemonic.split('.')[0]
         cost, goes_out_to = _own_cycles(name, operands), _address_registers(name, operands)
@@ -82,7 +84,7 @@ def block_cost(code:bytes,  # Thumb-2 instructions
         n, cycles = n + 1, cycles + cost
     return n, cycles
 
-def ends_in_call(code:bytes, address=0)->bool:
+def ends_in_call(code:bytes, address:int=0)->bool:
     "Is the last instruction `BL` or `BLX`?"
     names = [name for _, _, name, _ in _disassembler().disasm_lite(code, address)]
     return bool(names and re.fullmatch('blx?([a-z]{2})?', names[-1]))
@@ -113,9 +115,11 @@ class Call:
     cycles: int         # estimated
 
 # %% ../nbs/library/protocol_emulated.ipynb #43d36a75
-def read_image(path)->tuple: # symbols by name, functions (address, bytes, name) by address, segments (address, bytes)
+def read_image(path:Path|str
+              )->tuple: # symbols by name, functions (address, bytes, name) by address, segments (address, bytes)
     "What the emulated board needs of an ELF file; what it cannot run is refused."
     from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import SymbolTableSection
     path = Path(path)
     if not path.is_file(): raise KwsError(f'{path}: no such file. Name a firmware image (ELF)')
     try:
@@ -124,13 +128,13 @@ def read_image(path)->tuple: # symbols by name, functions (address, bytes, name)
             machine, table = elf['e_machine'], elf.get_section_by_name('.symtab')
             loaded = [s for s in elf.iter_segments() if s['p_type'] == 'PT_LOAD' and s['p_filesz']]
             segments = [(s['p_paddr'], s.data()) for s in loaded]
-            symbols = [s for s in table.iter_symbols() if s.name] if table else []
+            symbols = [s for s in table.iter_symbols() if s.name] if isinstance(table, SymbolTableSection) else []
             functions = [(s['st_value'] & ~1, s['st_size'], s.name) for s in symbols
                          if s['st_info']['type'] == 'STT_FUNC' and s['st_value'] < FLASH_BYTES]
     except Exception as error: # whatever elftools makes of such bytes
         raise KwsError(f'{path} is no firmware image, or damaged ({type(error).__name__}: {error})') from None
     if machine != 'EM_ARM': raise KwsError(f'{path} is for another processor ({machine}). Build it for a Cortex-M4')
-    if not table: raise KwsError(f'{path} has no symbol table, and calls are counted by it. Link it without -s')
+    if not symbols: raise KwsError(f'{path} has no symbol table, and calls are counted by it. Link it without -s')
     vectors, ends = any(start == 0 for start, _ in segments), [start + len(content) for start, content in segments]
     if not vectors or max(ends) > FLASH_BYTES:
         raise KwsError(f'{path} does not lie in the flash of the board. Link it with firmware/emulated/link.ld')
@@ -138,6 +142,16 @@ def read_image(path)->tuple: # symbols by name, functions (address, bytes, name)
 
 # %% ../nbs/library/protocol_emulated.ipynb #5b0e0a02
 class _Hardware: # flash, RAM and devices around Unicorn's processor
+    elf:Path; limit_cycles:int; light:bool; serial_in:deque[int]; serial_out:bytearray; audio:deque[int]
+    counter:Any; _calls:Any; _ffi:Any; _unicorn:Any; _arm:Any # of kws_count.c, of cffi, of Unicorn
+    _keep:Callable; _should_stop:Callable
+    _pc:int; _written:int; _fault:str; _failure:BaseException|None
+
+    @property
+    def cycles(self)->int:
+        "Spent so far, estimated."
+        return self.counter.cycles
+
     def _load(self):
         u = self._unicorn
         self.symbols, self._functions, segments = read_image(self.elf)
@@ -190,13 +204,13 @@ class _CallTree(_Hardware): # who called whom
             frames=self._frames, depth_limit=_CALL_DEPTH))
 
     @property
-    def call_tree(self)->list: # of `Call`; the first is the reset handler, and a caller stands before those it calls
+    def call_tree(self)->list[Call]: # the first is the reset handler, and a caller stands before those it calls
         "Who called whom since the start or `clear_calls`, and what each took without its callees."
         names = ['(no symbol)', *(name for _, _, name in self._functions)]
         return [Call(names[node.function], None if i == 0 else node.parent, node.calls, node.instructions, node.cycles)
                 for i, node in enumerate(self._nodes[0:self._calls.n_nodes])]
 
-    def clear_calls(self):
+    def clear_calls(self)->None:
         "Start the counts of `call_tree` again."
         for node in self._nodes[0:self._calls.n_nodes]: node.calls = node.instructions = node.cycles = 0
 
@@ -241,7 +255,7 @@ class _Named(_Counted): # and by their names
     @property
     def executed(self)->dict: # mnemonic -> how often
         "Which instructions have run since the start; of those that follow an `IT`, the skipped ones count too."
-        counts = {}
+        counts:dict[str,int] = {}
         for i in map(int, np.flatnonzero(self._arrays['block_runs'])):
             code = bytes(self.uc.mem_read(2*i, int(self._arrays['block_bytes'][i])))
             for _, _, mnemonic, _ in _disassembler().disasm_lite(code, 2*i):
@@ -252,7 +266,8 @@ class _Named(_Counted): # and by their names
 # %% ../nbs/library/protocol_emulated.ipynb #5648d8ce
 @contextmanager
 def _interrupts_later(note): # Ctrl-C calls `note`, which raises nothing; what it does otherwise, it does at the end
-    handler, noted = signal.getsignal(signal.SIGINT), []
+    handler = signal.getsignal(signal.SIGINT)
+    noted:list[tuple] = []
     def on_interrupt(*args):
         noted[:] = [args]
         note()
@@ -268,7 +283,7 @@ def _interrupts_later(note): # Ctrl-C calls `note`, which raises nothing; what i
 _ASK_CYCLES = CLOCK_HZ//32 # the emulator needs some hundredths of a second for them
 
 class _Running(_Named): # until it waits, and what keeps it from that
-    def run(self):
+    def run(self)->None:
         "Go on until the image waits (WFI). Ctrl-C stops it between two blocks of code; the next run goes on there."
         self.waiting, self._progress = False, (self._signs_of_life(), self.cycles)
         while not self.waiting:
@@ -315,14 +330,14 @@ class _Running(_Named): # until it waits, and what keeps it from that
 class Machine(_Running):
     "A Cortex-M4 with an image in its flash, run until it waits for something."
     def __init__(self,
-                 elf,                       # firmware image
-                 limit_cycles=60*CLOCK_HZ   # an image that neither waits nor gets on in that time has hung
-                ):
+                 elf:Path|str,                # firmware image
+                 limit_cycles:int=60*CLOCK_HZ # an image that neither waits nor gets on in that time has hung
+                )->None:
         import unicorn
         from unicorn import arm_const
         self.elf, self.limit_cycles, self._unicorn, self._arm = Path(elf), limit_cycles, unicorn, arm_const
         self.serial_in, self.serial_out, self.audio, self.light = deque(), bytearray(), deque(), False
-        self._written, self._fault, self._failure, self.waiting = 0, None, None, False
+        self._written, self._fault, self._failure, self.waiting = 0, '', None, False
         self._load()
         self._map_devices()
         self._attach_counter()
@@ -344,11 +359,6 @@ class Machine(_Running):
         return self.counter.instructions
 
     @property
-    def cycles(self)->int:
-        "Spent so far, estimated."
-        return self.counter.cycles
-
-    @property
     def watched(self)->dict: # 'frontend' and 'inference' -> calls, instructions, cycles
         "What the watched functions took, callees included."
         return {name: dict(calls=w.calls, instructions=w.instructions, cycles=w.cycles)
@@ -368,7 +378,7 @@ def _emulated_options(url): # of emulated://nano33ble?model=FILE or ?image=FILE
 
 class _EmulatedPort(serial.SerialBase):
     "A machine that is switched on and off as a port is opened and closed."
-    def open(self):
+    def open(self)->None:
         "Build the image if need be, and start it."
         try:
             options = _emulated_options(self.portstr)
@@ -377,7 +387,7 @@ class _EmulatedPort(serial.SerialBase):
         self._lock = threading.RLock()
         self._arrived, self.is_open = threading.Condition(self._lock), True
 
-    def close(self):
+    def close(self)->None:
         "Switch the board off."
         self.is_open = False
 
@@ -403,7 +413,7 @@ class Serial(_EmulatedPort):
         self._check_open()
         return len(self.machine.serial_out)
 
-    def read(self, size=1)->bytes:
+    def read(self, size:int=1)->bytes:
         "Up to `size` bytes, waiting for them no longer than the port's timeout."
         self._check_open()
         with self._lock:
@@ -412,7 +422,7 @@ class Serial(_EmulatedPort):
             del self.machine.serial_out[:size]
         return data
 
-    def write(self, data)->int:
+    def write(self, data:bytes)->int:
         "Send bytes and let the board work on them."
         self._check_open()
         with self._lock:
@@ -422,8 +432,8 @@ class Serial(_EmulatedPort):
         return len(data)
 
     def feed(self,
-             samples # int16 `[n]`
-            ):
+             samples:np.ndarray # int16 `[n]`
+            )->None:
         "Play samples into the microphone and let the board work on them."
         self._check_open()
         samples = np.asarray(samples)
@@ -435,35 +445,91 @@ class Serial(_EmulatedPort):
             self.machine.audio.extend(samples.tolist())
             self._run()
 
-    def reset_input_buffer(self):
+    def reset_input_buffer(self)->None:
         "Throw away what the board has said."
         with self._lock: self.machine.serial_out.clear()
 
-    def reset_output_buffer(self): "Nothing waits: what is written is taken at once."
-    def flush(self): "Nothing waits: what is written is taken at once."
+    def reset_output_buffer(self)->None: "Nothing waits: what is written is taken at once."
+    def flush(self)->None: "Nothing waits: what is written is taken at once."
 
 # %% ../nbs/library/protocol_emulated.ipynb #5b0d0a02
-def serve(port=EMULATED,       # what to offer
-          until=lambda: False  # asked ten times a second
-         ):
-    "Offer an emulated board as a serial device of this computer (Linux, macOS) and print the device's name."
-    if not port.lower().startswith('emulated:'):
-        raise KwsError(f'{port} is no emulated board, and only such a one is served. Use {EMULATED}')
-    import os, pty, select, tty
-    with open_port(port, timeout=0) as board:
-        control, device = pty.openpty()
-        tty.setraw(device)
-        print(os.ttyname(device), flush=True)
-        while not until():
-            if board.in_waiting: os.write(control, board.read(board.in_waiting))
-            if not select.select([control], [], [], .1)[0]: continue
-            try: board.write(os.read(control, 1024))
-            except serial.SerialException as error: _start_again(board, control, error)
+class _Device: # a serial device of this computer
+    connected = True # what nobody reads waits in it
+    def __init__(self):
+        import pty, tty
+        self._control, self._device = pty.openpty()
+        tty.setraw(self._device)
+        self.name = os.ttyname(self._device)
 
-def _start_again(board, control, error): # after a crash
-    import os
-    print(f'{error}. The board starts again', file=sys.stderr, flush=True)
-    if board.in_waiting: os.write(control, board.read(board.in_waiting))
+    def fileno(self): return self._control
+    def write(self, data): os.write(self._control, data)
+    def read(self, board): return os.read(self._control, 1024)
+
+    def close(self):
+        for end in (self._control, self._device): os.close(end)
+
+class _Socket: # for one program after the other
+    def __init__(self, tcp):
+        try: self._listening = socket.create_server(('127.0.0.1', tcp))
+        except OSError as error:
+            raise KwsError(f'TCP port {tcp} cannot be offered: {error.strerror}. '
+                           'Name another, or 0 for any that is free') from None
+        self.name = f'socket://127.0.0.1:{self._listening.getsockname()[1]}'
+        self._connection:Any = None
+
+    @property
+    def connected(self): return self._connection is not None
+    def fileno(self): return (self._connection or self._listening).fileno()
+
+    def write(self, data):
+        try: self._connection.sendall(data)
+        except ConnectionError: self._hang_up()
+
+    def read(self, board):
+        if not self.connected:
+            self._connection, _ = self._listening.accept()
+            _start(board) # each program finds it as after its start
+            return b''
+        try: data = self._connection.recv(1024)
+        except ConnectionError: data = b''
+        if not data: self._hang_up()
+        return data
+
+    def _hang_up(self):
+        self._connection.close()
+        self._connection = None
+
+    def close(self):
+        if self.connected: self._hang_up()
+        self._listening.close()
+
+# %% ../nbs/library/protocol_emulated.ipynb #5b0d0a03
+def _offered(tcp): # a device; where there are none, or a TCP port is named, a socket
+    if tcp is not None: return _Socket(tcp)
+    try: return _Device()
+    except ImportError:
+        print('This computer makes no serial devices: a socket stands in for one', file=sys.stderr, flush=True)
+        return _Socket(0)
+
+def _start(board): # again
     board.close()
     try: board.open()
     except serial.SerialException as error: raise KwsError(f'The board does not start again: {error}') from None
+
+def serve(port:str=EMULATED,            # what to offer
+          until:Callable=lambda: False, # asked ten times a second
+          tcp:int|None=None             # of a socket on this computer, 0 for any that is free; default: a serial device
+         )->None:
+    "Offer an emulated board as a serial device of this computer, or as a socket, and print what to open."
+    if not port.lower().startswith('emulated:'):
+        raise KwsError(f'{port} is no emulated board, and only such a one is served. Use {EMULATED}')
+    with open_port(port, timeout=0) as board, closing(_offered(tcp)) as offered:
+        print(offered.name, flush=True)
+        while not until():
+            if board.in_waiting and offered.connected: offered.write(board.read(board.in_waiting))
+            if not select.select([offered], [], [], .1)[0]: continue
+            try: board.write(offered.read(board))
+            except serial.SerialException as error:
+                print(f'{error}. The board starts again', file=sys.stderr, flush=True)
+                if board.in_waiting and offered.connected: offered.write(board.read(board.in_waiting))
+                _start(board)

@@ -35,9 +35,7 @@ def prune_channels(model:TinyConv,
     keep = max(1, round(model.channels*(1 - share)))
     kept = model.conv.weight.data.abs().sum((1, 2, 3)).argsort(descending=True, stable=True)[:keep].sort().values
     smaller = TinyConv(keep, model.dropout.p, model.labels)
-    smaller.conv.weight.data = model.conv.weight.data[kept].clone()
-    smaller.conv.bias.data = model.conv.bias.data[kept].clone()
     columns = model.linear.weight.data.view(len(model.labels), -1, model.channels)[:, :, kept] # channels last
-    smaller.linear.weight.data = columns.reshape(len(model.labels), -1).clone()
-    smaller.linear.bias.data = model.linear.bias.data.clone()
+    filters = {f'conv.{name}': value[kept] for name, value in model.conv.state_dict().items()}
+    smaller.load_state_dict({**model.state_dict(), **filters, 'linear.weight': columns.flatten(1)})
     return smaller.eval()

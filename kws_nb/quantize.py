@@ -15,10 +15,10 @@ from .core import *
 def _check_bits(bits):
     if not 2 <= bits <= 16: raise KwsError(f'bits is {bits}; expected 2 to 16')
 
-def quantize_symmetric(x,        # float tensor, not empty
-                       bits=8,   # 2..16
-                       dim=None  # keep one scale for each index of this dimension; `None`: one for all
-                      )->tuple:  # codes (float tensor of integers), scale
+def quantize_symmetric(x:torch.Tensor,   # float tensor, not empty
+                       bits:int=8,       # 2..16
+                       dim:int|None=None # keep one scale for each index of this dimension; `None`: one for all
+                      )->tuple:          # codes (float tensor of integers), scale
     "Codes with scale max|x| / (2^(bits-1) - 1)."
     _check_bits(bits)
     top = 2**(bits - 1) - 1
@@ -27,9 +27,9 @@ def quantize_symmetric(x,        # float tensor, not empty
     scale = torch.where(largest > 0, largest/top, torch.ones_like(largest))
     return torch.clamp(torch.round(x/scale), -top - 1, top), scale
 
-def quantize_asymmetric(x,       # float tensor, not empty
-                        bits=8   # 2..16
-                       )->tuple: # codes 0..2^bits - 1, scale, zero point
+def quantize_asymmetric(x:torch.Tensor, # float tensor, not empty
+                        bits:int=8      # 2..16
+                       )->tuple:        # codes 0..2^bits - 1, scale, zero point
     "Codes over the range of x, widened to hold 0."
     _check_bits(bits)
     low, high = min(x.min().item(), 0.), max(x.max().item(), 0.)
@@ -39,9 +39,9 @@ def quantize_asymmetric(x,       # float tensor, not empty
 
 # %% ../nbs/06_quantization.ipynb #7f9dce50
 def quantize_weights(model:nn.Module,
-                     bits=8,          # of the weights; biases and activations stay float
-                     per_channel=True
-                    )->nn.Module:     # a copy
+                     bits:int=8,  # of the weights; biases and activations stay float
+                     per_channel:bool=True
+                    )->nn.Module: # a copy
     "Post-training quantisation of the weights of every convolution and linear layer."
     model = copy.deepcopy(model)
     for layer in model.modules():

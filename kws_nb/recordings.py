@@ -15,9 +15,9 @@ from .core import *
 from .audio import *
 
 # %% ../nbs/library/recordings.ipynb #2b00001c
-def loudest_second(samples,         # `[n]`, float or int16
-                   n=CLIP_SAMPLES   # to keep
-                  )->np.ndarray:    # `[n]`, same type; a shorter recording as it is
+def loudest_second(samples:np.ndarray, # `[n]`, float or int16
+                   n:int=CLIP_SAMPLES  # to keep
+                  )->np.ndarray:       # `[n]`, same type; a shorter recording as it is
     "The `n` samples with the most energy, the sound in their middle."
     samples = check_clip(samples)
     if len(samples) <= n: return samples
@@ -33,8 +33,8 @@ def loudest_second(samples,         # `[n]`, float or int16
 # %% ../nbs/library/recordings.ipynb #2b000012
 SILENT_DB = -60. # peak, relative to full scale
 
-def silence_warning(samples # float `[n]`
-                   )->str:  # empty where there is sound
+def silence_warning(samples:np.ndarray # float `[n]`
+                   )->str:             # empty where there is sound
     "What to say about a recording without sound."
     peak = np.abs(check_clip(samples)).max()
     level = 20*np.log10(peak) if peak else -np.inf
@@ -43,7 +43,7 @@ def silence_warning(samples # float `[n]`
     return f'The recording is silent ({level}). Is the right microphone chosen, and is it switched on?'
 
 # %% ../nbs/library/recordings.ipynb #2b000023
-def recordings_dir(root=None # default: `recordings` in `data_dir()`
+def recordings_dir(root:Path|str|None=None # default: `recordings` in `data_dir()`
                   )->Path:
     "Where recordings are."
     return Path(root) if root else data_dir()/'recordings'
@@ -56,11 +56,11 @@ def _check_name(name, what, pattern):
         raise KwsError(f'The {what} {name!r} can\'t be part of a file name here: use a-z, 0-9 and -{also}, 40 at most')
     return name
 
-def check_label(label)->str: # lower case, as in Speech Commands
+def check_label(label:str)->str: # lower case, as in Speech Commands
     "A label that can be the name of a folder."
     return _check_name(label, 'label', r'[a-z0-9_][a-z0-9_-]{0,39}')
 
-def check_speaker(speaker)->str:
+def check_speaker(speaker:str)->str:
     "A speaker's name, without the underscores of `_nohash_`."
     return _check_name(speaker, 'speaker', r'[a-z0-9][a-z0-9-]{0,39}')
 
@@ -69,25 +69,26 @@ def _number(path): # of `<speaker>_nohash_<n>.wav`, else `None`
     found = re.fullmatch(r'(.+)_nohash_(\d+)\.wav', path.name)
     return found and (path.parent.name, found[1], int(found[2]))
 
-def recordings(label=None, # only this one
-               root=None   # default `data/recordings`
-              )->list:     # of Path, by label, speaker, number
+def recordings(label:str|None=None,    # only this one
+               root:Path|str|None=None # default `data/recordings`
+              )->list[Path]:           # by label, speaker, number
     "What was recorded."
     found = recordings_dir(root).glob(f'{check_label(label) if label else "*"}/*_nohash_*.wav')
     return sorted((path for path in found if _number(path) and path.stat().st_size), key=_number)
 
-def save_recording(samples,       # float in -1..1, or int16, `[n]` at 16 kHz
-                   label:str,     # what was said: the folder
-                   speaker='me',  # who said it
-                   root=None      # default `data/recordings`
-                  )->Path:        # `<label>/<speaker>_nohash_<n>.wav`
+def save_recording(samples:np.ndarray,     # float in -1..1, or int16, `[n]` at 16 kHz
+                   label:str,              # what was said: the folder
+                   speaker:str='me',       # who said it
+                   root:Path|str|None=None # default `data/recordings`
+                  )->Path:                 # `<label>/<speaker>_nohash_<n>.wav`
     "Store a recording as 16-bit WAV under the next free number; nothing is ever overwritten."
     import soundfile as sf
     samples, speaker, folder = to_int16(samples), check_speaker(speaker), recordings_dir(root)/check_label(label)
     folder.mkdir(parents=True, exist_ok=True)
     taken = [_number(path)[2] for path in folder.glob(f'{speaker}_nohash_*.wav') if _number(path)]
-    for n in count(max(taken, default=-1) + 1):
-        path = folder/f'{speaker}_nohash_{n}.wav'
+    numbers = count(max(taken, default=-1) + 1)
+    while True:
+        path = folder/f'{speaker}_nohash_{next(numbers)}.wav'
         try: path.open('xb').close()
         except FileExistsError: continue # somebody else was faster
         try:
@@ -98,9 +99,9 @@ def save_recording(samples,       # float in -1..1, or int16, `[n]` at 16 kHz
         return path
 
 # %% ../nbs/library/recordings.ipynb #2b000028
-def recording_path(path,     # of `recordings`, or `<label>/<file>`
-                   root=None # default `data/recordings`
-                  )->Path:   # absolute
+def recording_path(path:Path|str,          # of `recordings`, or `<label>/<file>`
+                   root:Path|str|None=None # default `data/recordings`
+                  )->Path:                 # absolute
     "Where a recording is; what is no recording, or lies elsewhere, is refused."
     folder = recordings_dir(root).resolve()
     found = (folder/path).resolve()
@@ -109,8 +110,8 @@ def recording_path(path,     # of `recordings`, or `<label>/<file>`
     if not found.is_file(): raise KwsError(f'{path} is not there any more')
     return found
 
-def delete_recording(path,     # of `recordings`, or `<label>/<file>`
-                     root=None # default `data/recordings`
-                    ):
+def delete_recording(path:Path|str,          # of `recordings`, or `<label>/<file>`
+                     root:Path|str|None=None # default `data/recordings`
+                    )->None:
     "Delete one recording; anything else is refused."
     recording_path(path, root).unlink(missing_ok=True)

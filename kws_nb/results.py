@@ -9,8 +9,10 @@ __all__ = ['Accuracy', 'check_answers', 't_interval', 'clip_interval', 'paired_i
 # %% ../nbs/library/results.ipynb #cfe1327f
 import hashlib, json, math
 import numpy as np
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from .core import *
 
 # %% ../nbs/library/results.ipynb #a8286c3f
@@ -33,29 +35,29 @@ class Accuracy:
         low, high = binomtest(self.correct, self.n).proportion_ci(method='wilson')
         return (float(low), float(high))
 
-    def __str__(self):
+    def __str__(self)->str:
         low, high = (100*x for x in self.interval)
         return f'{100*self.value:.1f} % [{low:.1f}, {high:.1f}] (n = {self.n:,})'
     __repr__ = __str__
 
 # %% ../nbs/library/results.ipynb #79dda653
-def check_answers(answers)->np.ndarray: # as they are
+def check_answers(answers:np.ndarray)->np.ndarray: # as they are
     "Refuse answers that are no numbers: the greatest of them would be a label like any other."
     if np.isfinite(answers).all(): return answers
     raise KwsError('The model answers NaN: its weights or the features hold numbers that are not finite')
 
 # %% ../nbs/library/results.ipynb #73fef9d8
-def t_interval(values # one for each seed
-              )->tuple: # low, high
+def t_interval(values:Sequence[float]|np.ndarray # one for each seed
+              )->tuple:                          # low, high
     "95 % confidence interval of a mean (Student's t)."
     from scipy.stats import sem, t
     if len(values) < 2: return (math.nan, math.nan)
     mean, half = float(np.mean(values)), float(t.ppf(.975, len(values) - 1)*sem(values))
     return (mean - half, mean + half)
 
-def clip_interval(hits, reference_hits, # of each test clip, how many seeds were right
-                  n_seeds
-                 )->tuple: # low, high
+def clip_interval(hits:np.ndarray, reference_hits:np.ndarray, # of each test clip, how many seeds were right
+                  n_seeds:int
+                 )->tuple:                                    # low, high
     "95 % confidence interval of the difference of two accuracies over the choice of test clips, in pairs (normal)."
     from scipy.stats import norm, sem
     difference = (np.asarray(hits, float) - reference_hits)/n_seeds
@@ -63,8 +65,8 @@ def clip_interval(hits, reference_hits, # of each test clip, how many seeds were
     return (mean - half, mean + half)
 
 # %% ../nbs/library/results.ipynb #08f8a8b0
-def paired_interval(hits, base # bool `[n]`: right under a condition, and without it
-                   )->tuple:   # difference, low, high
+def paired_interval(hits:np.ndarray, base:np.ndarray # bool `[n]`: right under a condition, and without it
+                   )->tuple:                         # difference, low, high
     "The difference of two accuracies on the same clips, and its 95 % interval (T. Tango, Statistics in Medicine 1998)."
     from scipy.optimize import brentq
     from scipy.stats import norm
@@ -110,7 +112,7 @@ class Table:
         lines = [self.header, ['--:' if r else ':--' for r in right], *self._cells()]
         return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
 
-    def __str__(self):
+    def __str__(self)->str:
         cells = [list(self.header), *self._cells()]
         widths = [max(map(len, column)) for column in zip(*cells)]
         left = [any(isinstance(row[i], str) for row in self.rows) for i in range(len(self.header))]
@@ -132,11 +134,11 @@ def _as_json(value): return json.loads(json.dumps(value)) # what a file gives ba
 def _damaged(path, why):
     return KwsError(f'{path} is damaged or no study ({why}). Remove it, and what is missing runs again')
 
-def read_results(path)->dict: # empty where there is no file
+def read_results(path:Path|str)->dict: # empty where there is no file
     "What a study has written."
     path = Path(path)
     if not path.is_file(): return {}
-    try: value = json.loads(path.read_text())
+    try: value = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError, RecursionError) as error: raise _damaged(path, error) from None
     if not isinstance(value, dict): raise _damaged(path, 'it holds no names')
     return value
@@ -145,10 +147,11 @@ def read_results(path)->dict: # empty where there is no file
 class Study:
     "Runs and what came of them: a finished study is read from its file, an interrupted one goes on after its last run."
     def __init__(self,
-                 path,      # of the result's JSON; `None`: nothing is kept
-                 about:dict # all that the result depends on; JSON values, which the result begins with
-                ):
-        self.path, self.about, self.runs = path and Path(path), _as_json(about), {}
+                 path:Path|str|None, # of the result's JSON; `None`: nothing is kept
+                 about:dict          # all that the result depends on; JSON values, which the result begins with
+                )->None:
+        self.path = Path(path) if path else None
+        self.about, self.runs = _as_json(about), {}
         self.finished = read_results(self.path) if self.path else {} # the result; empty: there is none of this study
         if not self.about.items() <= self.finished.items(): self.finished = {}
         if self.path: self.runs = self._kept()
@@ -157,6 +160,7 @@ class Study:
     def unfinished(self)->Path: # a file beside the result's
         "Where the runs are while there is no result: other data or settings have another file."
         key = digest(json.dumps(self.about, sort_keys=True))
+        assert self.path, 'this study keeps nothing'
         return self.path.with_name(f'{self.path.name}.{key}.unfinished')
 
     def _kept(self): # name -> result of the runs that were done before an interruption
@@ -165,7 +169,7 @@ class Study:
         if kept and not whole: raise _damaged(self.unfinished, 'it holds no runs of this study')
         return kept.get('runs', {})
 
-    def run(self, name:str, function, *args, **kwargs): # what the function returned: JSON values
+    def run(self, name:str, function:Callable, *args, **kwargs)->Any: # what the function returned: JSON values
         "The result of one run, which is computed and written once."
         if name not in self.runs:
             self.runs[name] = _as_json(function(*args, **kwargs))

@@ -12,52 +12,60 @@ import json, time
 import numpy as np
 import serial
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from .core import *
 from .board import *
 from .recordings import check_label
 from .results import Accuracy, Table, digest, rate_limit
 from .spotter import HostRecognizer
 from .streams import *
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 # %% ../nbs/library/sessions.ipynb #05c10019
 @dataclass
 class Session:
     "What a board said while words came."
     about: dict        # of what
-    trials: list       # of `Trial`
+    trials: list[Trial]
     labels: tuple      # of the model
     n_samples: int = 0 # heard
-    detections: list = field(default_factory=list) # of `Detected`
-    heard: list = field(default_factory=list, repr=False) # of `Heard`
+    detections: list[Detected] = field(default_factory=list)
+    heard: list[Heard] = field(default_factory=list, repr=False)
 
     @property
     def done(self)->int: # trials
         "Trials heard to the end of the time in which a detection counts."
         return sum(trial.until <= self.n_samples for trial in self.trials)
 
-    def take(self, board, offset, n_samples, after=0): # lines that a board has sent since they were taken last
+    def take(self, board:SerialBoard, offset:int, n_samples:int, after:int=0
+            )->None: # lines that a board has sent since they were taken last
         "Add what a board said, whose sample 0 is `offset` here, where it lies after a sample."
-        for kept, new in ((self.heard, board.predictions), (self.detections, board.detections)):
-            kept += [moved for line in new if (moved := replace(line, sample=line.sample + offset)).sample > after]
-            new.clear()
+        def taken(lines):
+            moved = [replace(line, sample=line.sample + offset) for line in lines]
+            lines.clear()
+            return [line for line in moved if line.sample > after]
+        self.heard += taken(board.predictions)
+        self.detections += taken(board.detections)
         self.n_samples = n_samples
 
 # %% ../nbs/library/sessions.ipynb #05c1001a
-def save_trials(path, session:Session):
+def save_trials(path:Path|str, session:Session)->None:
     "Keep a session as JSON, whole or not at all."
     kept = dict(kws_nb='trials', about=session.about, labels=session.labels, n_samples=session.n_samples)
     kept['trials'] = [list(asdict(t).values()) for t in session.trials]
     kept['detections'] = [[d.sequence, d.sample, d.label, d.score] for d in session.detections]
     kept['heard'] = [[h.sequence, h.sample, h.label, *h.codes] for h in session.heard]
-    with atomic_path(path) as temporary: temporary.write_text(json.dumps(kept) + '\n')
+    with atomic_path(path) as temporary: temporary.write_text(json.dumps(kept) + '\n', encoding='utf-8')
 
-def load_trials(path)->Session:
+def load_trials(path:Path|str)->Session:
     "A session that was kept."
     try:
-        kept = json.loads(Path(path).read_text())
+        kept = json.loads(Path(path).read_text(encoding='utf-8'))
         if kept['kws_nb'] != 'trials': raise KeyError('kws_nb')
         labels, trials = tuple(kept['labels']), [Trial(*t) for t in kept['trials']]
         heard = [Heard(n, sample, label, tuple(codes), labels) for n, sample, label, *codes in kept['heard']]
@@ -104,19 +112,19 @@ def _feed_trials(board, stream, session, path):
 
 # %% ../nbs/library/sessions.ipynb #05c1001c
 def hear_trials(stream:Stream,
-                board=EMULATED, # a port, or an open emulated `Board`
-                path=None       # where the session is kept; default: in `build/trials`
+                board:str|Board=EMULATED, # a port, or an open emulated `Board`
+                path:Path|str|None=None   # where the session is kept; default: in `build/trials`
                )->Session:
     "Play a stream into the emulated board's microphone."
-    with _opened(board) as board:
-        if not board.machine: raise KwsError('A real board hears through its own microphone: use announce_trials')
-        image = digest(board.machine.elf.read_bytes())
+    with _opened(board) as opened:
+        if not opened.machine: raise KwsError('A real board hears through its own microphone: use announce_trials')
+        image = digest(opened.machine.elf.read_bytes())
         about = dict(name=stream.name, gaps=stream.gaps, samples=digest(stream.samples), image=image,
-                     settings=board.settings(stream='on'))
+                     settings=opened.settings(stream='on'))
         path = Path(path or build_dir()/f'trials/{digest(sorted(about.items()))}.json')
-        session = _kept_session(path, about, stream.trials, board.labels)
+        session = _kept_session(path, about, stream.trials, opened.labels)
         if session.done == len(session.trials): return session
-        with _kept(session, path): _feed_trials(board, stream, session, path)
+        with _kept(session, path): _feed_trials(opened, stream, session, path)
     return session
 
 # %% ../nbs/library/sessions.ipynb #05c1001f
@@ -124,17 +132,17 @@ def _predictions(heard): # the recognizer, and what it takes
     recognizer = HostRecognizer(len(heard[0].labels))
     return recognizer, [h.sample for h in heard], [h.codes for h in heard]
 
-def smooth_scores(heard:list,    # of `Heard`, in order
-                  window_ms=SMOOTHING['window_ms'], minimum_count=SMOOTHING['minimum_count']
-                 )->np.ndarray:  # int `[n, labels]`, 0..255; -1 where the average is not trusted yet
+def smooth_scores(heard:list[Heard], # in order
+                  window_ms:int=SMOOTHING['window_ms'], minimum_count:int=SMOOTHING['minimum_count']
+                 )->np.ndarray: # int `[n, labels]`, 0..255; -1 where the average is not trusted yet
     "The averages that the board compares with its threshold."
     if not heard: return np.zeros((0, 0), int)
     recognizer, at, scores = _predictions(heard)
     return recognizer.average(at, scores, window_ms, minimum_count)
 
-def detect_words(heard:list, # of `Heard`, in order
+def detect_words(heard:list[Heard], # in order
                  **settings  # `window_ms`, `threshold`, `suppression_ms`, `minimum_count`; else `SMOOTHING`
-                )->list:     # of `Detected`
+                )->list[Detected]:
     "The words that the board reports, or would with other settings."
     if not heard: return []
     recognizer, at, scores = _predictions(heard)
@@ -153,23 +161,23 @@ class Outcome:
     again: tuple            # labels of further detections
 
 # %% ../nbs/library/sessions.ipynb #05c10023
-def exactly(said, heard, labels): # what was said is what is heard
+def exactly(said:str, heard:str, labels:Sequence[str])->bool: # what was said is what is heard
     "Only the very word is right: a word that the model doesn't know never is."
     return heard == said
 
-def as_unknown(said, heard, labels):
+def as_unknown(said:str, heard:str, labels:Sequence[str])->bool:
     "A word that the model doesn't know is right as `_unknown_`."
     return heard == (said if said in labels else UNKNOWN)
 
-def or_nothing(said, heard, labels):
+def or_nothing(said:str, heard:str, labels:Sequence[str])->bool:
     "A word that the model doesn't know is right as `_unknown_`, and if nothing is detected."
     return as_unknown(said, heard, labels) or said not in labels and heard == NOTHING
 
 WAYS = dict(exactly=exactly, as_unknown=as_unknown, or_nothing=or_nothing)
 
-def count_right(said, heard, # a label or word each
-                labels=LABELS
-               )->dict:      # way -> Accuracy
+def count_right(said:Iterable[str], heard:Iterable[str], # a label or word each
+                labels:Sequence[str]=LABELS
+               )->dict:                                  # way -> Accuracy
     "How many are right, by each way of counting."
     said, heard = list(said), list(heard)
     if len(said) != len(heard): raise KwsError(f'{len(said)} words were said, and {len(heard)} answers given')
@@ -177,28 +185,31 @@ def count_right(said, heard, # a label or word each
     return {name: Accuracy(right(way), len(said)) for name, way in WAYS.items()}
 
 # %% ../nbs/library/sessions.ipynb #05c10025
-def row_of(word, labels=LABELS)->str:
+def row_of(word:str, labels:Sequence[str]=LABELS)->str:
     "The row of the table that a word is counted in."
     return word if word in labels else 'letters' if len(word) == 1 else 'other words'
 
 class _Outcomes: # what can be asked of a session's outcomes
+    outcomes:tuple[Outcome,...]
+    labels:tuple
+
     def rows(self)->dict: # yes, no, letters, other words -> outcomes
         "The outcomes by row of the table: the model's words first."
-        rows = {}
+        rows:dict[str,list[Outcome]] = {}
         for o in self.outcomes: rows.setdefault(row_of(o.trial.word, self.labels), []).append(o)
         order = [*self.labels, 'letters', 'other words']
         return dict(sorted(rows.items(), key=lambda row: order.index(row[0])))
 
-    def right(self, row, way='or_nothing')->Accuracy: # `row` of `rows`
+    def right(self, row:str, way:str='or_nothing')->Accuracy: # `row` of `rows`
         "How many of a row are right."
         outcomes = self.rows()[row]
         return count_right([o.trial.word for o in outcomes], [o.heard for o in outcomes], self.labels)[way]
 
-    def heard_as(self, row)->Counter:
+    def heard_as(self, row:str)->Counter:
         "What was heard."
         return Counter(o.heard for o in self.rows()[row])
 
-    def latencies(self, row)->list: # ms
+    def latencies(self, row:str)->list: # ms
         "Of the trials of a row that were heard as they were said."
         right = [o for o in self.rows()[row] if as_unknown(o.trial.word, o.heard, self.labels)]
         return [o.latency_ms for o in right if o.latency_ms is not None]
@@ -207,24 +218,24 @@ class _Outcomes: # what can be asked of a session's outcomes
 @dataclass(frozen=True)
 class Score(_Outcomes):
     "A session, trial by trial."
-    outcomes: tuple # of `Outcome`
-    alarms: tuple   # of `Detected`, when no word was said
+    outcomes: tuple[Outcome,...]
+    alarms: tuple[Detected,...] # when no word was said
     gap_s: float    # seconds outside of all trials
     labels: tuple
     about: dict
 
     @property
-    def false_alarms(self)->list: # of `Detected`
+    def false_alarms(self)->list[Detected]:
         "Keywords detected when no word was said."
         return [d for d in self.alarms if d.label in self.labels[FIRST_KEYWORD:]]
 
-    def __str__(self): return f'{table2(self)}\n{table2_notes(self)}'
+    def __str__(self)->str: return f'{table2(self)}\n{table2_notes(self)}'
     def _repr_markdown_(self): return f'{table2(self)._repr_markdown_()}\n\n{table2_notes(self)}'
     __repr__ = __str__
 
 # %% ../nbs/library/sessions.ipynb #05c10027
-def score_trials(session:Session, # trials that are not done yet are left out
-                 detections=None  # default: the board's
+def score_trials(session:Session,          # trials that are not done yet are left out
+                 detections:list|None=None # default: the board's
                 )->Score:
     "Who was heard as what, when, and what was heard for nothing."
     trials, detections = session.trials[:session.done], session.detections if detections is None else detections
@@ -246,7 +257,7 @@ def score_trials(session:Session, # trials that are not done yet are left out
 FEWEST_TRIALS = 10 # of a word; fewer get a note
 
 def table2(score:Score,
-           way='or_nothing' # one of `WAYS`
+           way:str='or_nothing' # one of `WAYS`
           )->Table:
     "The report's table 2, with intervals, confusions and latencies."
     if way not in WAYS: raise KwsError(f'{way!r} is no way of counting; there are {", ".join(WAYS)}')
@@ -289,12 +300,13 @@ def _mark_words(figure, session, first, last):
         if not first <= o.trial.start < last: continue
         right = or_nothing(o.trial.word, o.heard, session.labels)
         name = dict(annotation_text=o.trial.word, annotation_position='top left')
-        figure.add_vrect(o.trial.start/SAMPLE_RATE, o.trial.end/SAMPLE_RATE, fillcolor='green' if right else 'red',
+        end = o.trial.until if o.trial.end is None else o.trial.end
+        figure.add_vrect(o.trial.start/SAMPLE_RATE, end/SAMPLE_RATE, fillcolor='green' if right else 'red',
                          opacity=.2, line_width=0, row=1, col=1, **name)
 
 def plot_trials(stream:Stream, session:Session,
-                first_s=0., last_s=18. # of the stream
-               ):                      # plotly Figure
+                first_s:float=0., last_s:float=18. # of the stream
+               )->'go.Figure':
     "Waveform, words, smoothed scores and detections."
     from plotly.subplots import make_subplots
     first, last = (int(s*SAMPLE_RATE) for s in (first_s, last_s))
@@ -346,29 +358,29 @@ def _announce(board, session, seconds, say):
 # %% ../nbs/library/sessions.ipynb #05c1003f
 _FAR = 2**62 # of trials that have not begun
 
-def announce_trials(board,           # a port, or an open `Board`
-                    words=KEYWORDS,  # to say; any words
-                    n=FEWEST_TRIALS, # of each
-                    seconds=3.,      # for each, from the announcement on
-                    path=None,       # where the session is kept, and read when it is whole;
-                                     # default: in `build/trials`, where a whole one begins anew
-                    say=print,       # shows a line
-                    seed=0           # of the order
+def announce_trials(board:str|Board,              # a port, or an open `Board`
+                    words:Sequence[str]=KEYWORDS, # to say; any words
+                    n:int=FEWEST_TRIALS,          # of each
+                    seconds:float=3.,             # for each, from the announcement on
+                    path:Path|str|None=None,      # where the session is kept, and read when it is whole;
+                                                  # default: in `build/trials`, where a whole one begins anew
+                    say:Callable=print,           # shows a line
+                    seed:int=0                    # of the order
                    )->Session:
     "Announce words one after the other, and listen to what a real board detects."
     if seconds < 2:
         raise KwsError(f'{seconds} s for a word are too short: the board averages over one, and somebody has to speak. '
                        'Use 2 or more')
     words = [check_label(word) for word in words]
-    with _opened(board) as board:
+    with _opened(board) as opened:
         about = dict(name='announced words', words=words, n=n, seconds=seconds, seed=seed,
-                     settings=board.settings(stream='on'))
+                     settings=opened.settings(stream='on'))
         order = np.random.default_rng(seed).permutation(np.repeat(words, n))
         trials = [Trial(str(word), '', _FAR, _FAR, None, _FAR) for word in order]
         file = Path(path or build_dir()/f'trials/announced-{digest(sorted(about.items()))}.json')
-        session = _kept_session(file, about, trials, board.labels)
+        session = _kept_session(file, about, trials, opened.labels)
         if session.done == len(trials):
             if path: return session
-            session = Session(about, trials, board.labels)
-        with _kept(session, file): _announce(board, session, seconds, say)
+            session = Session(about, trials, opened.labels)
+        with _kept(session, file): _announce(opened, session, seconds, say)
     return session

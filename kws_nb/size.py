@@ -12,9 +12,14 @@ import math, re
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from .core import *
 from .graph import *
 from .results import *
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    import torch
+    from torch import nn
 
 # %% ../nbs/library/size.ipynb #d5170bc6
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Operations:
     parameters: int # weights and biases
     macs: int       # multiply-accumulates
     flops: int      # operations: two a MAC, one a bias
-    layers: tuple = field(default=(), compare=False, repr=False) # of LayerCost
+    layers: tuple[LayerCost,...] = field(default=(), compare=False, repr=False)
 
     @property
     def uncounted(self)->tuple: # of kinds
@@ -111,14 +116,15 @@ class _Watch: # hooks on a model's layers, beside PyTorch's own counter
                                      work[0], 2*work[0] + work[1]))
 
 # %% ../nbs/library/size.ipynb #2957df02
-def input_shape(model, shape=None)->tuple: # of one input, without the batch
+def input_shape(model:'nn.Module', shape:tuple|None=None)->tuple: # of one input, without the batch
     "What a network takes: what is said here, else its own `shape`, else the features of one second."
-    return tuple(shape or getattr(model, 'shape', (N_FRAMES, N_CHANNELS)))
+    if shape: return tuple(shape)
+    return tuple(getattr(model, 'shape', (N_FRAMES, N_CHANNELS)))
 
-def run_zeros(model,      # nn.Module
-              shape=None, # of one input, without the batch; default `model.shape`, or 49 × 40
-              batch=1     # inputs at once
-             ):           # the output
+def run_zeros(model:'nn.Module',
+              shape:tuple|None=None, # of one input, without the batch; default `model.shape`, or 49 × 40
+              batch:int=1            # inputs at once
+             )->'torch.Tensor':      # the output
     "Run a model on zeros, as for inference, and leave it as it was."
     import torch
     shape = input_shape(model, shape)
@@ -131,9 +137,9 @@ def run_zeros(model,      # nn.Module
         for module, mode in training.items(): module.training = mode
 
 # %% ../nbs/library/size.ipynb #b461874a
-def count_operations(model,      # nn.Module of layers that are known
-                     shape=None, # of one input; default `model.shape`, or 49 × 40
-                     batch=1     # inputs at once
+def count_operations(model:'nn.Module',     # nn.Module of layers that are known
+                     shape:tuple|None=None, # of one input; default `model.shape`, or 49 × 40
+                     batch:int=1            # inputs at once
                     )->Operations:
     "Parameters, MACs and FLOPs of one run; what can't be counted is named, never counted as zero."
     from torch.utils.flop_counter import FlopCounterMode
@@ -150,14 +156,14 @@ def count_operations(model,      # nn.Module of layers that are known
     return _sum_up(sum(p.numel() for p in model.parameters()), watch.layers)
 
 # %% ../nbs/library/size.ipynb #289fa9a5
-def torch_flops(model, shape=None, batch=1)->int:
+def torch_flops(model:'nn.Module', shape:tuple|None=None, batch:int=1)->int:
     "What `torch.utils.flop_counter` counts: two for a MAC; no bias, no normalisation."
     from torch.utils.flop_counter import FlopCounterMode
     with FlopCounterMode(display=False) as counter: run_zeros(model, shape, batch)
     return counter.get_total_flops()
 
 # %% ../nbs/library/size.ipynb #3d0eeeb0
-def forward_memory(model, shape=None, batch=1)->int: # bytes
+def forward_memory(model:'nn.Module', shape:tuple|None=None, batch:int=1)->int: # bytes
     "Input and output of a model: the course's definition. What lies between them is left out; `kws_nb.memory` has it."
     y = _first_tensor(run_zeros(model, shape, batch))
     return (batch*math.prod(input_shape(model, shape)) + y.numel())*y.element_size()
@@ -193,21 +199,20 @@ def _operator_work(op): # MACs and FLOPs; `None`: not known
     if op.name in _ARITHMETIC: return 0, op.outputs[0].size
     return (0, 0) if op.name in (*VIEWS, *_NO_PRODUCTS) else (None, None)
 
-def count_tflite(source # path, bytes or Graph
+def count_tflite(source:Path|str|bytes|Graph # path, bytes or Graph
                 )->Operations:
     "Parameters, MACs and FLOPs of one inference, a row for each operator."
     graph, seen, layers = source if isinstance(source, Graph) else read_tflite(source), set(), []
     for i, op in enumerate(graph.operators):
         own = [t for t in dict.fromkeys(op.inputs) if t is not None and t.is_parameter and t not in seen]
         seen.update(own)
-        y, x = (next((t for t in tensors if t is not None), None) for tensors in (op.outputs, op.inputs))
+        x, y = (next((t for t in tensors if t is not None), None) for tensors in (op.inputs, op.outputs))
         try: work = _operator_work(op)
         except (IndexError, AttributeError, TypeError, ZeroDivisionError) as error:
             raise KwsError(f'Operator {i}, {op.name}, is damaged: {error}. Convert the model again') from None
-        shapes = [tensor.shape if tensor else () for tensor in (x, y)]
         kind = f'{op.name} {op.options.get("custom", "")}'.strip()
-        layers.append(LayerCost(str(i), kind, *shapes, y.dtype if y else '', sum(t.size for t in own),
-                                sum(t.bytes for t in own), *work))
+        layers.append(LayerCost(str(i), kind, x.shape if x else (), y.shape if y else (), y.dtype if y else '',
+                                sum(t.size for t in own), sum(t.bytes for t in own), *work))
     return _sum_up(sum(row.parameters for row in layers), layers)
 
 # %% ../nbs/library/size.ipynb #f16b50db
@@ -248,16 +253,16 @@ class Fit:
     ram: int          # bytes wanted
     problems: tuple   # of text
 
-    def __bool__(self): return not self.problems
+    def __bool__(self)->bool: return not self.problems
 
-    def __str__(self):
+    def __str__(self)->str:
         both = ('flash', self.flash, self.board.flash), ('RAM', self.ram, self.board.ram)
         parts = ', '.join(f'{name} {used:,} of {there:,} bytes ({used/there:.2%})' for name, used, there in both)
         return f'{self.board.name}: {parts}' + (f'. {". ".join(self.problems)}' if self.problems else ': fits')
 
-def fits(flash:int, # bytes
-         ram:int,   # bytes
-         board      # key of `BOARDS`, or BoardSpec
+def fits(flash:int,          # bytes
+         ram:int,            # bytes
+         board:str|BoardSpec # key of `BOARDS`, or BoardSpec
         )->Fit:
     "Compare what is needed with what a board has."
     board = board if isinstance(board, BoardSpec) else find_board(board)
@@ -285,7 +290,7 @@ def _memory_sections(opened): # (index, section, in flash, in RAM) of what is in
         in_ram, stored = bool(section['sh_flags'] & 1), section['sh_type'] != 'SHT_NOBITS'
         yield i, section, stored or not in_ram, in_ram
 
-def image_size(elf # path of a firmware image
+def image_size(elf:Path|str # path of a firmware image
               )->ImageSize:
     "Flash and static RAM of a firmware image."
     sections = list(_memory_sections(_opened_elf(elf)))
@@ -321,9 +326,11 @@ _DEFINED = {'.c': rf'^(?:__attribute__\(\(\w+\)\) )?(?!{_NO_SYMBOL}){_NAME}\s*(?
 
 @lru_cache(1)
 def _global_symbols(): # name -> source file, of what our sources define
-    found, folders = {}, [firmware_dir()/name for name in ('kws/src', 'emulated', 'verify')]
+    found:dict[str,str] = {}
+    folders = [firmware_dir()/name for name in ('kws/src', 'emulated', 'verify')]
     for path in sorted(path for folder in folders for path in folder.glob('*.[cS]')):
-        for name in re.findall(_DEFINED[path.suffix], path.read_text(), re.M): found.setdefault(name, path.name)
+        text = path.read_text(encoding='utf-8')
+        for name in re.findall(_DEFINED[path.suffix], text, re.M): found.setdefault(name, path.name)
     return found
 
 def _source_of(name, local_file):
@@ -350,7 +357,7 @@ def _gap(memory, content, start, end, base): # the bytes between two symbols
     return ImagePart(memory, component, '', f'{base + start:#x}', end - start, base + start)
 
 # %% ../nbs/library/size.ipynb #1863cfbb
-def image_parts(elf)->list: # of ImagePart; a part with initial values is both in flash and in RAM
+def image_parts(elf:Path|str)->list[ImagePart]: # a part with initial values is both in flash and in RAM
     "Every byte of an image, by section and symbol."
     opened, parts = _opened_elf(elf), []
     symbols = _symbols(opened)
@@ -368,20 +375,20 @@ def image_parts(elf)->list: # of ImagePart; a part with initial values is both i
     return parts
 
 # %% ../nbs/library/size.ipynb #0a2558aa
-def by_component(parts:list, # of `image_parts`
-                 memory='flash' # or 'RAM'
-                )->dict:     # component -> bytes, the largest first
+def by_component(parts:list,        # of `image_parts`
+                 memory:str='flash' # or 'RAM'
+                )->dict:            # component -> bytes, the largest first
     "What the parts of an image take together."
-    sums = {}
+    sums:dict[str,int] = {}
     for part in parts:
         if part.memory == memory: sums[part.component] = sums.get(part.component, 0) + part.bytes
     return dict(sorted(sums.items(), key=lambda item: -item[1]))
 
 # %% ../nbs/library/size.ipynb #a26dc8f4
-def plot_parts(parts:list, # of `image_parts`
-               memory='flash', # or 'RAM'
-               title=None
-              ): # plotly Figure
+def plot_parts(parts:list,         # of `image_parts`
+               memory:str='flash', # or 'RAM'
+               title:str|None=None
+              )->'go.Figure':
     "A treemap: component, then symbol; areas are bytes."
     import plotly.graph_objects as go
     sums, rows = by_component(parts, memory), [p for p in parts if p.memory == memory]

@@ -6,8 +6,9 @@
 __all__ = ['synthetic_voices', 'speak']
 
 # %% ../nbs/library/speech.ipynb #34b72a81
-import ctypes, io, json, subprocess, sys, threading
+import ctypes, io, json, os, subprocess, sys, threading
 import numpy as np
+from collections.abc import Iterable
 from .core import *
 from .extras import require
 from .audio import *
@@ -59,24 +60,26 @@ def _speaker_process(): # stdin: JSON; stdout: npz
     sys.stdout.buffer.write(buffer.getvalue())
 
 # %% ../nbs/library/speech.ipynb #4e5870e9
-def speak(utterances, # (word, voice, words a minute 80..450, pitch 0..99) each
-          about=None  # label of the progress bar; `None`: none
-         )->list:     # float32 `[n]` at 16 kHz, -1..1, silence trimmed
+def speak(utterances:Iterable[tuple], # (word, voice, words a minute 80..450, pitch 0..99) each
+          about:str|None=None         # label of the progress bar; `None`: none
+         )->list:                     # float32 `[n]` at 16 kHz, -1..1, silence trimmed
     "Synthetic speech by espeak-ng: the same list gives the same samples."
     require('espeakng_loader', what='synthetic speech')
     utterances, program = list(utterances), 'from kws_nb.speech import _speaker_process; _speaker_process()'
     with subprocess.Popen([sys.executable, '-c', program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as process, io.BytesIO() as errors:
+        stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
+        assert stdin and stdout and stderr # they are pipes
         def watch():
             with progress_bar(about=about, show=about is not None, total=len(utterances), leave=False) as bar:
-                while chunk := process.stderr.read1(64):
+                while chunk := os.read(stderr.fileno(), 64):
                     bar.update(chunk.count(_TICK.encode()))
                     errors.write(chunk.replace(_TICK.encode(), b''))
         watcher = threading.Thread(target=watch)
         watcher.start()
-        process.stdin.write(json.dumps(utterances).encode())
-        process.stdin.close()
-        answer = process.stdout.read()
+        stdin.write(json.dumps(utterances).encode())
+        stdin.close()
+        answer = stdout.read()
         watcher.join()
         lines = [line for line in errors.getvalue().decode(errors='replace').splitlines() if line.strip()]
         why = lines[-1].split('Error: ')[-1] if lines else 'it said nothing'

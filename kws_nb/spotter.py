@@ -30,13 +30,13 @@ def _recognizer(n_labels): # what it needs to know of a model
 def _spotter(model): # bytes of an int8 .tflite; -> `ffi`, `lib`, labels
     generated = core_sources(model)
     cores = (*CORE_SOURCES, 'kws_spotter.c')
-    n_labels = int(re.search(r'#define KWS_LABELS (\d+)', generated['kws_model.h'])[1])
+    n_labels = int(re.findall(r'#define KWS_LABELS (\d+)', generated['kws_model.h'])[0])
     return *_load('kws_spotter', cores, 'kws_stream_hear.c', generated), n_labels
 
 # %% ../nbs/library/spotter.ipynb #dc00c750
 class HostRecognizer:
     "The board's smoothing and threshold, compiled for this machine."
-    def __init__(self, n_labels=None): # of the model; default: as many as `LABELS`
+    def __init__(self, n_labels:int|None=None)->None: # of the model; default: as many as `LABELS`
         if n_labels is None: n_labels = len(LABELS)
         if not 1 <= n_labels <= 255: raise KwsError(f'{n_labels} labels; the recognizer takes 1 to 255')
         self.n_labels = n_labels
@@ -53,9 +53,9 @@ class HostRecognizer:
                        f'a threshold of 0 to 255 and a count of 1 to {RECOGNIZER_RESULTS} are expected')
 
     def average(self,
-                at, scores, # samples heard at each prediction `[p]`; int8 `[p, labels]`
-                window_ms=SMOOTHING['window_ms'], minimum_count=SMOOTHING['minimum_count']
-               )->np.ndarray: # int `[p, labels]`, 0..255; -1 where the average is not trusted yet
+                at:np.ndarray, scores:np.ndarray, # samples heard at each prediction `[p]`; int8 `[p, labels]`
+                window_ms:int=SMOOTHING['window_ms'], minimum_count:int=SMOOTHING['minimum_count']
+               )->np.ndarray:                     # int `[p, labels]`, 0..255; -1 where the average is not trusted yet
         "What is compared with the threshold."
         (ffi, lib), (at, scores) = _recognizer(self.n_labels), self._predictions(at, scores)
         out = np.zeros(scores.shape, np.int16)
@@ -66,8 +66,8 @@ class HostRecognizer:
         return out.astype(int)
 
     def detect(self,
-               at, scores, # samples heard at each prediction `[p]`; int8 `[p, labels]`
-               **settings  # `window_ms`, `threshold`, `suppression_ms`, `minimum_count`; else `SMOOTHING`
+               at:np.ndarray, scores:np.ndarray, # samples heard at each prediction `[p]`; int8 `[p, labels]`
+               **settings # `window_ms`, `threshold`, `suppression_ms`, `minimum_count`; else `SMOOTHING`
               )->np.ndarray: # int `[d, 3]`: sample, label, average score
         "The words that are reported."
         if unknown := settings.keys() - SMOOTHING.keys():
@@ -84,14 +84,14 @@ class HostRecognizer:
 # %% ../nbs/library/spotter.ipynb #64b7e9e0
 class HostSpotter(HostRecognizer):
     "The board's spotter and recognizer, compiled for this machine: the same C, hence the same bytes."
-    def __init__(self, model=None): # path of an int8 .tflite; default `reference_model`
+    def __init__(self, model:Path|str|None=None)->None: # path of an int8 .tflite; default `reference_model`
         self._model = Path(model or reference_model()).read_bytes()
         super().__init__(_spotter(self._model)[2])
 
     def hear(self,
-             streams, # int16 `[n, samples]`, each heard from a fresh start
-             hop=HOP_FRAMES # frames of 20 ms from one prediction to the next
-            )->tuple: # samples heard at each prediction `[p]`; scores int8 `[n, p, labels]`
+             streams:np.ndarray, # int16 `[n, samples]`, each heard from a fresh start
+             hop:int=HOP_FRAMES  # frames of 20 ms from one prediction to the next
+            )->tuple:            # samples heard at each prediction `[p]`; scores int8 `[n, p, labels]`
         "What the spotter says at each hop."
         streams = np.ascontiguousarray(check_clips(streams))
         (n, samples), (ffi, lib, _) = streams.shape, _spotter(self._model)

@@ -11,19 +11,24 @@ __all__ = ['LEVEL_SAMPLES', 'SOUND_FILES', 'UNKNOWN', 'FIRST_KEYWORD', 'GAP_VOLU
 import math, os
 import numpy as np
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 from .core import *
 from .audio import *
 from .conditions import rms, room_noise, to_samples
 from .data import *
 from .recordings import *
 from .speech import speak, synthetic_voices
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 # %% ../nbs/library/streams.ipynb #05c10007
 LEVEL_SAMPLES = SAMPLE_RATE//100 # 10 ms
 
-def sound_levels(samples           # int16 or float `[n]`
-                )->np.ndarray:     # dB of full scale, `[n / 160]`; -100 for nothing
+def sound_levels(samples:np.ndarray # int16 or float `[n]`
+                )->np.ndarray:      # dB of full scale, `[n / 160]`; -100 for nothing
     "The level of every 10 ms, of the samples' first difference."
     samples = to_int16(samples).astype(np.float64)
     changes = np.diff(samples, prepend=samples[0])/32768
@@ -31,8 +36,8 @@ def sound_levels(samples           # int16 or float `[n]`
     power = (changes[:n*LEVEL_SAMPLES].reshape(n, LEVEL_SAMPLES)**2).mean(1)
     return 10*np.log10(np.maximum(power, 1e-10))
 
-def word_threshold(levels # of `sound_levels`
-                  )->float: # dB
+def word_threshold(levels:np.ndarray # of `sound_levels`
+                  )->float:          # dB
     "The level that a word lies above; infinite where nothing stands out."
     sound = levels[levels > -100] # what is padded with zeros has no floor
     if not len(sound): return math.inf
@@ -40,8 +45,8 @@ def word_threshold(levels # of `sound_levels`
     if len(sound) == len(levels) and peak - floor < 6: return math.inf
     return max(floor + (peak - floor)/3, peak - 35)
 
-def word_span(samples # int16 or float `[n]`
-             )->tuple: # its first sample, and the one after its last
+def word_span(samples:np.ndarray # int16 or float `[n]`
+             )->tuple:           # its first sample, and the one after its last
     "Where the word lies in a clip."
     levels = sound_levels(samples)
     loud = np.flatnonzero(levels > word_threshold(levels))
@@ -51,9 +56,9 @@ def word_span(samples # int16 or float `[n]`
     return int(word[0])*LEVEL_SAMPLES, (int(word[-1]) + 1)*LEVEL_SAMPLES
 
 # %% ../nbs/library/streams.ipynb #05c10008
-def plot_word(samples, # int16 or float `[n]`
-              title='The word in a clip'
-             ):        # plotly Figure
+def plot_word(samples:np.ndarray, # int16 or float `[n]`
+              title:str='The word in a clip'
+             )->'go.Figure':
     "The levels of a clip, the threshold, and the word."
     import plotly.graph_objects as go
     levels, (start, end) = sound_levels(samples), word_span(samples)
@@ -76,11 +81,11 @@ class Spoken:
 class Recorded:
     "Words to be heard, noise for between them, and what was left out."
     name: str              # how results are labelled
-    clips: list            # of `Spoken`
+    clips: list[Spoken]
     noise: np.ndarray = field(repr=False, default_factory=lambda: np.zeros(CLIP_SAMPLES, np.int16)) # int16 `[n]`
     refused: dict = field(default_factory=dict) # file -> why
 
-    def __repr__(self):
+    def __repr__(self)->str:
         said = ', '.join(f'{n} of {word}' for word, n in Counter(clip.word for clip in self.clips).items())
         refused = ''.join(f'\nleft out: {name}: {why}' for name, why in self.refused.items())
         return f'{self.name}: {said}{refused}'
@@ -97,13 +102,14 @@ def _read_word(path): # int16 `[16000]`
     if silence_warning(samples): raise KwsError(silence_warning(samples))
     return fit_length(to_int16(samples))
 
-def in_turn(paths, # of which to take
-            n,     # at most
-            rng,   # numpy Generator
-            key    # of a path: who speaks
+def in_turn(paths:Sequence, # of which to take
+            n:int|None,     # at most; `None`: all
+            rng:np.random.Generator,
+            key:Callable    # of a path: who speaks
            )->list:
     "Some paths in a random order: every speaker once before anybody comes twice."
-    turns, ranked = Counter(), []
+    turns:Counter = Counter()
+    ranked = []
     for i in rng.permutation(len(paths)):
         turns[key(paths[i])] += 1
         ranked.append((turns[key(paths[i])], paths[i]))
@@ -118,9 +124,9 @@ def _chosen(found, words, folder): # names of folders, each once
         raise KwsError(f'{folder} has no "{missing[0]}"; it has {", ".join(found)}. Record it, or leave it out')
     return chosen
 
-def folder_clips(folder=None, # `<word>/<file>`, WAV, FLAC, OGG or MP3; default `data/recordings`
-                 words=None,  # default: every folder; `_unknown_`: all that are not named
-                 n=None       # of each at most; default: all
+def folder_clips(folder:Path|str|None=None,     # `<word>/<file>`, WAV, FLAC, OGG or MP3; default `data/recordings`
+                 words:Sequence[str]|None=None, # default: every folder; `_unknown_`: all that are not named
+                 n:int|None=None                # of each at most; default: all
                 )->Recorded:
     "Recordings from a folder."
     folder, found = recordings_dir(folder), {}
@@ -176,11 +182,11 @@ def _test_noise(root): # int16 `[n]`
     noise = [n for n in noise if len(n) >= 10*CLIP_SAMPLES] or synthetic_noise()
     return to_int16(np.concatenate([n[int(.9*len(n)):] for n in noise])*np.float32(GAP_VOLUME))
 
-def trial_clips(words=(*KEYWORDS, UNKNOWN), # `_unknown_`: any other words
-                n=10,        # of each at most
-                folder=None, # of recordings; default: `data/recordings` where it has one of the words, else test clips
-                data=None,   # default: `load_data`
-                seed=0
+def trial_clips(words:Sequence[str]=(*KEYWORDS, UNKNOWN), # `_unknown_`: any other words
+                n:int|None=10, # of each at most; `None`: all
+                folder:Path|str|None=None, # default: `data/recordings` where it has one of the words, else test clips
+                data:Data|None=None, # default: `load_data`
+                seed:int=0
                )->Recorded:
     "Words for a test of the board."
     rng, root = np.random.default_rng(seed), _tree(data)
@@ -193,9 +199,9 @@ def trial_clips(words=(*KEYWORDS, UNKNOWN), # `_unknown_`: any other words
     return Recorded(f'{data.name}, test part', clips, _test_noise(root))
 
 # %% ../nbs/library/streams.ipynb #05c10032
-def spoken_clips(words, # in this order, anything that can be spoken
-                 seed=0
-                )->list: # of `Spoken`
+def spoken_clips(words:Sequence[str], # in this order, anything that can be spoken
+                 seed:int=0
+                )->list[Spoken]:
     "Words by espeak-ng: a voice of the test part each, in the middle of a second."
     rng, said, words = np.random.default_rng(seed), [], list(words)
     voices = synthetic_voices()['testing']
@@ -229,17 +235,17 @@ class Stream:
     "Words in one piece."
     name: str
     samples: np.ndarray = field(repr=False) # int16 `[n]`
-    trials: list = field(repr=False)        # of `Trial`
+    trials: list[Trial] = field(repr=False)
     gaps: str
-    def __repr__(self):
+    def __repr__(self)->str:
         words, seconds = len(self.trials), len(self.samples)/SAMPLE_RATE
         return f'{words} words in {seconds:.0f} s, {self.gaps} between them; {self.name}'
 
 # %% ../nbs/library/streams.ipynb #05c10016
 def make_stream(recorded:Recorded,
-                gap_s=2.,      # before each word, and after the last
-                gaps='noise',  # in between: 'noise', or 'zeros'
-                seed=0         # of the order
+                gap_s:float=2.,   # before each word, and after the last
+                gaps:str='noise', # in between: 'noise', or 'zeros'
+                seed:int=0        # of the order
                )->Stream:
     "Clips one after the other, in a mixed order."
     if gap_s*1000 < WITHIN_MS:
@@ -262,8 +268,8 @@ SLOT = 5*CLIP_SAMPLES//2 # from the start of a word to the start of the next
 
 def word_stream(part:Part,
                 order:int, # the seed of the order
-                snr_db=20
-               )->tuple: # int16 `[n]`; label of each slot
+                snr_db:float=20
+               )->tuple:   # int16 `[n]`; label of each slot
     "Every word of a part in some order, one in 2.5 s, with noise throughout."
     chosen = np.random.default_rng((order, 4)).permutation(np.flatnonzero(part.labels > 0))
     if not len(chosen): raise KwsError('This part has no words to make a stream of')

@@ -7,6 +7,7 @@ __all__ = ['config_header', 'c_array', 'packed_twiddles', 'frontend_sources', 'w
 
 # %% ../nbs/library/tables.ipynb #8aedce98
 import numpy as np
+from collections.abc import Iterable
 from pathlib import Path
 from .core import *
 from .features import *
@@ -29,13 +30,13 @@ def config_header()->str: # text of kws_config.h
     return f'''{GENERATED}#ifndef KWS_CONFIG_H_\n#define KWS_CONFIG_H_\n\n{body}\n\n#endif\n'''
 
 # %% ../nbs/library/tables.ipynb #bb8a26b9
-def c_array(declaration, # as in `const int16_t six[6]`
-            values,      # numbers, texts or tuples of numbers
-            per_line=None # values a line; default: as many as fit
+def c_array(declaration:str,       # as in `const int16_t six[6]`
+            values:Iterable,       # numbers, texts or tuples of numbers
+            per_line:int|None=None # values a line; default: as many as fit
            )->str:
     "A constant array as C."
     cells = [f'{{{", ".join(map(str, v))}}}' if isinstance(v, tuple) else str(v) for v in values]
-    lines = [[]]
+    lines:list[list[str]] = [[]]
     for cell in cells:
         full = len(lines[-1]) == per_line if per_line else sum(len(c) + 2 for c in lines[-1]) + len(cell) > 116
         if full and lines[-1]: lines.append([])
@@ -94,8 +95,8 @@ def frontend_sources()->dict: # file name -> text
             'kws_tables.h': f'{GENERATED}#ifndef {guard}\n#define {guard}\n\n{includes}\n\n{header}\n\n#endif\n',
             'kws_tables.c': f'{GENERATED}#include "kws_tables.h"\n\n{arrays}'}
 
-def write_frontend_sources(folder=None): # default: the clone's `firmware/kws/src`
+def write_frontend_sources(folder:Path|str|None=None)->None: # default: the clone's `firmware/kws/src`
     "Write the generated C files."
     folder = Path(folder or firmware_dir()/'kws/src')
     for name, text in frontend_sources().items():
-        with atomic_path(folder/name) as path: path.write_text(text)
+        with atomic_path(folder/name) as path: path.write_text(text, encoding='utf-8', newline='\n')

@@ -11,6 +11,7 @@ __all__ = ['REPORT', 'BETTER', 'save_model', 'load_model', 'check_labels', 'pred
 import copy, json, math
 import numpy as np
 import torch
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -19,18 +20,21 @@ from itertools import product
 from pathlib import Path
 from torch import nn
 from torch.nn import functional as F
+from typing import TYPE_CHECKING, Any
 from .core import *
 from .host import *
 from .data import *
 from .features import micro_features
 from .models import TinyConv
 from .results import *
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 # %% ../nbs/04_training.ipynb #09999373
-def save_model(path,        # *.safetensors
-               model:TinyConv,
-               **about      # JSON values, kept beside the weights
-              ):
+def save_model(path:Path|str, # *.safetensors
+               model:nn.Module, # TinyConv
+               **about        # JSON values, kept beside the weights
+              )->None:
     "Save the weights, and what should be known about them."
     from safetensors.torch import save_file
     about = dict(model='TinyConv', channels=model.channels, labels=model.labels) | about
@@ -71,8 +75,8 @@ def _unfit(tensors, wanted): # what keeps tensors from taking the place of other
     unknown = [name for name in tensors if name not in wanted]
     return unknown and f'it has {unknown[0]:.40}, too'
 
-def load_model(path # written by `save_model`
-              )->tuple: # model, what is known about it
+def load_model(path:Path|str           # written by `save_model`
+              )->tuple[TinyConv,dict]: # model, what is known about it
     "A saved model; one that names no labels has `LABELS`."
     tensors, about = _read_safetensors(path)
     if about.get('model') != 'TinyConv': raise KwsError(f'{path} holds no TinyConv of kws_nb')
@@ -86,9 +90,9 @@ def load_model(path # written by `save_model`
     return model.eval(), about
 
 # %% ../nbs/04_training.ipynb #edbb4cb3
-def check_labels(labels, n:int, # of clips
-                 names=LABELS
-                ):
+def check_labels(labels:np.ndarray, n:int, # of clips
+                 names:Sequence[str]=LABELS
+                )->None:
     "Refuse labels that are no indices of the names, or are not one for each clip."
     labels = np.asarray(labels)
     if labels.shape != (n,): raise KwsError(f'{n} clips need {n} labels, got shape {labels.shape}')
@@ -97,14 +101,14 @@ def check_labels(labels, n:int, # of clips
         expected = f'whole numbers from 0 to {len(names) - 1}, for {", ".join(names)}'
         raise KwsError(f'{wrong[0]!r} is no label; expected {expected}')
 
-def predict(model,     # gives logits
-            features   # float32 `[n, 49, 40]`
-           )->np.ndarray: # `[n, labels]` probabilities
+def predict(model:nn.Module,    # gives logits
+            features:np.ndarray # float32 `[n, 49, 40]`
+           )->np.ndarray:       # `[n, labels]` probabilities
     "Class probabilities, without dropout."
     model.eval()
     with torch.no_grad(): return torch.softmax(model(torch.as_tensor(features)), 1).numpy()
 
-def evaluate(model, features, labels)->Accuracy:
+def evaluate(model:nn.Module, features:np.ndarray, labels:np.ndarray)->Accuracy:
     "Accuracy on given features: nothing random happens here."
     check_labels(labels, len(features), getattr(model, 'labels', LABELS))
     heard = check_answers(predict(model, features)).argmax(1)
@@ -146,7 +150,7 @@ class Trained:
 
 # %% ../nbs/04_training.ipynb #4aa05021
 def draw_unknown(data:Data, times:int, # the composition's number of other words
-                 rng)->Data:
+                 rng:np.random.Generator)->Data:
     "The data with more clips of other words in training, drawn from all that there are; with `times` 1, as it is."
     if times == 1 or not data.more: return data
     part, n = data.training, int((data.training.labels == 1).sum())
@@ -158,9 +162,9 @@ def draw_unknown(data:Data, times:int, # the composition's number of other words
     words = [part.words[i] for i in kept] + [data.more.words[i] for i in more]
     return replace(data, training=Part(clips, labels, words))
 
-def epoch_features(data:Data, epoch:int, seed=0,
-                   features=micro_features # of clips
-                  )->np.ndarray:           # float32 `[n, 49, 40]`
+def epoch_features(data:Data, epoch:int, seed:int=0,
+                   features:Callable=micro_features # of clips
+                  )->np.ndarray:                    # float32 `[n, 49, 40]`
     "Features of the training clips, augmented anew for each epoch: the same clips for every representation."
     return features(augment(data.training, data.noise, np.random.default_rng((seed, epoch))))
 
@@ -172,14 +176,14 @@ def _epoch(data, epoch, settings, features): # features and labels of all clips
 def _epochs(data, settings, features, done): # yields what is left after `done`; the next is made while one trains
     epochs = range(done, settings.epochs)
     with ThreadPoolExecutor(1) as pool:
-        upcoming = pool.submit(_epoch, data, done, settings, features) if epochs else None
+        upcoming = [pool.submit(_epoch, data, epoch, settings, features) for epoch in epochs[:1]]
         for epoch in epochs:
-            x, y = upcoming.result()
-            if epoch + 1 in epochs: upcoming = pool.submit(_epoch, data, epoch + 1, settings, features)
+            x, y = upcoming.pop().result()
+            if epoch + 1 in epochs: upcoming.append(pool.submit(_epoch, data, epoch + 1, settings, features))
             yield x, y
 
 # %% ../nbs/04_training.ipynb #2d5ad406
-def learning_rate(settings, step:int, steps:int # of so many in all, from 0
+def learning_rate(settings:Settings, step:int, steps:int # of so many in all, from 0
                  )->float:
     "Constant, or up for a tenth of the steps and then down to zero along a cosine."
     if settings.schedule == 'constant': return settings.lr
@@ -191,15 +195,19 @@ def fold_standardization(model:TinyConv, mean:float, deviation:float # of the fe
                         )->TinyConv:
     "The same network for features as they are: one trained on (x - mean)/deviation, with that moved into its weights."
     model = copy.deepcopy(model)
+    weight, bias = model.conv.parameters()
     with torch.no_grad():
-        model.conv.weight /= deviation
-        model.conv.bias -= mean*model.conv.weight.sum((1, 2, 3))
+        weight.div_(deviation)
+        bias.sub_(mean*weight.sum((1, 2, 3)))
     model.pad.value = 0.
     return model
 
 # %% ../nbs/04_training.ipynb #65f2c897
 class _OnDisk: # of a run
-    def save(self, path): # *.safetensors
+    key:str; history:list; best:dict; best_epoch:int
+    model:Any; optimizer:torch.optim.Optimizer # model: a network
+
+    def save(self, path:Path|str)->None: # *.safetensors
         "Keep all of it."
         from safetensors.torch import save_file
         tensors = {f'model.{k}': v for k, v in self.model.state_dict().items()}
@@ -209,7 +217,7 @@ class _OnDisk: # of a run
         about = json.dumps(dict(key=self.key, history=self.history, best_epoch=self.best_epoch))
         with atomic_path(path) as temporary: save_file(tensors, temporary, metadata=dict(kws_nb=about))
 
-    def load(self, path): # written by `save`
+    def load(self, path:Path|str)->None: # written by `save`
         "Go on where another process stopped; a run with other data or settings is refused."
         tensors, about = _read_safetensors(path)
         if about.get('key') != self.key:
@@ -229,12 +237,12 @@ class Run(_OnDisk):
     "All that a run needs to go on: model, optimiser, best model so far, history."
     def __init__(self,
                  settings:Settings,
-                 key:str,         # of data and settings
-                 model,           # called with channels and dropout
-                 mean, deviation, # of the features; 0 and 1 leave them as they are
-                 offset,          # added to the logits while training, `[labels]`
-                 device           # of the network
-                ):
+                 key:str,                     # of data and settings
+                 model:Callable,              # called with channels and dropout
+                 mean:float, deviation:float, # of the features; 0 and 1 leave them as they are
+                 offset:torch.Tensor,         # added to the logits while training, `[labels]`
+                 device:str|torch.device      # of the network
+                )->None:
         self.settings, self.key, self.history, self.best, self.best_epoch = settings, key, [], {}, -1
         self.mean, self.deviation, self.offset, self.device = mean, deviation, offset.to(device), device
         torch.manual_seed(settings.seed)
@@ -243,7 +251,7 @@ class Run(_OnDisk):
         weights = self.model.parameters()
         self.optimizer = torch.optim.Adam(weights, lr=settings.lr, weight_decay=settings.weight_decay)
 
-    def note(self, loss, training, validation):
+    def note(self, loss:float, training:float, validation:float)->None:
         "Remember an epoch, and the network where it is the best so far."
         if all(validation > h['validation'] for h in self.history):
             self.best, self.best_epoch = self.finished().state_dict(), len(self.history)
@@ -318,8 +326,9 @@ def _mean_loss(run, losses, n): # of n clips, from that of each batch; the last 
     raise KwsError(f'The loss is {loss} in epoch {epoch}: {remedy}')
 
 # %% ../nbs/04_training.ipynb #25fc35c3
-def train_epoch(run:Run, x, y # features and labels, on the run's device
-               )->tuple:      # the loss and the right answers of each batch
+def train_epoch(run:Run,
+                x:torch.Tensor, y:torch.Tensor # features, labels, on the run's device
+               )->tuple: # the loss and the right answers of each batch
     "Once through all clips, batch by batch; nothing in the loop waits for the device."
     settings, epoch = run.settings, len(run.history)
     torch.manual_seed(settings.seed*10_007 + epoch)
@@ -339,13 +348,13 @@ def train_epoch(run:Run, x, y # features and labels, on the run's device
     return torch.stack(losses), torch.stack(right)
 
 def train(data:Data,
-          settings=REPORT,
-          checkpoint=None,         # a path: saved after each epoch, resumed where it exists
-          progress=True,           # show a progress bar
-          features=micro_features, # what the network is fed: a function of clips
-          model=TinyConv,          # called with channels, dropout; TinyConv gets the labels
-          after_epoch=None,        # called with the history so far, a list of dicts
-          device=None              # of the network, in torch's words; default a GPU, if any
+          settings:Settings=REPORT,
+          checkpoint:Path|str|None=None, # saved after each epoch, resumed if there
+          progress:bool=True, # show a progress bar
+          features:Callable=micro_features, # what the network is fed: a function of clips
+          model:Callable=TinyConv, # called with channels, dropout; TinyConv gets the labels
+          after_epoch:Callable|None=None, # called with the history so far, a list of dicts
+          device:str|torch.device|None=None # of the network; default a GPU, if any
          )->Trained:
     "Train a model; the one returned is that of the best validation epoch (the earliest)."
     _check_data(data)
@@ -369,15 +378,15 @@ def train(data:Data,
 
 # %% ../nbs/04_training.ipynb #b38dc48a
 def curves(history:list, # of dicts: loss, training, validation
-           title=''
-          ):             # plotly figure
+           title:str=''
+          )->'go.Figure':
     "Accuracy over the epochs."
     import plotly.graph_objects as go
     epochs = list(range(1, len(history) + 1))
     lines = [go.Scatter(x=epochs, y=[100*h[k] for h in history], name=k) for k in ('training', 'validation')]
     return go.Figure(lines).update_layout(xaxis_title='epoch', yaxis_title='accuracy (%)', title=title, height=320)
 
-def live_curves(title=''): # for `after_epoch` of `train`
+def live_curves(title:str='')->Callable|None: # for `after_epoch` of `train`
     "A figure that follows the training; none where figures are stored (`KWS_NB_STATIC`)."
     import os
     from IPython.display import display
@@ -398,12 +407,12 @@ def _answers(data, name, settings, model, shown): # one run of a comparison
     return dict(seed=settings.seed, best_epoch=trained.best_epoch, history=history, correct=correct, answers=kept)
 
 def compare_recipes(data:Data,
-                    recipes:dict,    # name -> `Settings`
-                    seeds=range(5),
-                    models=None,     # name -> network, where it is not TinyConv; called with channels and dropout
-                    path=None,       # the result's JSON: runs of the same data and recipes are read, the others added
-                    progress=True    # show a progress bar
-                   )->dict:          # what each run answered to each validation and test clip, and how it went
+                    recipes:dict, # name -> `Settings`
+                    seeds:Sequence[int]=range(5),
+                    models:dict|None=None, # name -> network, where it is not TinyConv; called with channels and dropout
+                    path:Path|str|None=None, # the result's JSON: runs of the same data and recipes are read
+                    progress:bool=True # show a progress bar
+                   )->dict: # what each run answered to each validation and test clip, and how it went
     "Train with each recipe and seed. An interrupted comparison goes on where it stopped."
     if len(data.labels) > 10:
         there = f'so it takes up to 10 labels; the data has {len(data.labels)}'

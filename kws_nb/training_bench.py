@@ -9,21 +9,25 @@ __all__ = ['FULL_SET', 'FULL_EPOCHS', 'TRAINING_GOALS', 'take_turns', 'tf_op', '
 # %% ../nbs/library/training_bench.ipynb #263649b4
 import os, time
 import numpy as np
+from collections.abc import Callable
 from itertools import product
+from typing import TYPE_CHECKING, Any
 from .core import *
 from .host import *
 from .data import *
 from .features import micro_features
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
 
 # %% ../nbs/library/training_bench.ipynb #123aadd1
-def take_turns(functions:dict,         # name -> a function without arguments
-               rounds=7,
-               clock=time.perf_counter # or `time.process_time`: of the processor, all threads of this process
-              )->dict:                 # name -> seconds, `[rounds]`
+def take_turns(functions:dict,                  # name -> a function without arguments
+               rounds:int=7,
+               clock:Callable=time.perf_counter # or `time.process_time`: of the processor, all threads of this process
+              )->dict:                          # name -> seconds, `[rounds]`
     "Time functions side by side, after a call of each that doesn't count."
     if rounds < 1: raise KwsError(f'rounds is {rounds}; expected 1 or more')
     for function in functions.values(): function()
-    times = {name: [] for name in functions}
+    times:dict[str,list] = {name: [] for name in functions}
     for _, (name, function) in product(range(rounds), functions.items()):
         start = clock()
         function()
@@ -39,8 +43,8 @@ def _tensorflow():
         raise KwsError(f'{what}: pip install "kws_nb[convert]"') from None
     return tf
 
-def tf_op(samples # int16 `[16000]`, tensor or array
-         ):       # float32 tensor `[49, 40]`
+def tf_op(samples:Any # int16 `[16000]`, tensor or array
+         )->Any:            # float32 tensor `[49, 40]`
     "TensorFlow's micro front end, with the scale that the course gives its result."
     tf = _tensorflow()
     from tensorflow.lite.experimental.microfrontend.python.ops import audio_microfrontend_op
@@ -48,8 +52,8 @@ def tf_op(samples # int16 `[16000]`, tensor or array
     clip = tf.convert_to_tensor(samples)
     return audio_microfrontend_op.audio_microfrontend(clip, **settings, out_scale=1, out_type=tf.float32)*FEATURE_SCALE
 
-def feature_functions(clips # int16 `[n, 16000]`
-                     )->dict: # name -> a function that returns float32 `[n, 49, 40]`
+def feature_functions(clips:np.ndarray # int16 `[n, 16000]`
+                     )->dict:          # name -> a function that returns float32 `[n, 49, 40]`
     "Three ways to the same features, on one core."
     tf = _tensorflow()
     mapped = tf.function(lambda batch: tf.map_fn(tf_op, batch, fn_output_signature=tf.float32), autograph=False)
@@ -58,7 +62,7 @@ def feature_functions(clips # int16 `[n, 16000]`
             'kws_nb, one thread': lambda: micro_features(clips, threads=1)}
 
 # %% ../nbs/library/training_bench.ipynb #bfc2b720
-def plain_loader(part:Part, noise, batch_size=100):
+def plain_loader(part:Part, noise:list, batch_size:int=100)->'DataLoader':
     "A loader such as the course's: augmentation and features clip by clip."
     import torch
     tf, recordings = _tensorflow(), [torch.as_tensor(n/np.float32(32768)) for n in noise]
@@ -79,8 +83,8 @@ def plain_loader(part:Part, noise, batch_size=100):
 
 # %% ../nbs/library/training_bench.ipynb #46adc5a2
 def loader_functions(data:Data,
-                     share=10 # the plain loader gets every tenth clip: it would take too long with all
-                    )->tuple: # functions by name; clips in one call of each
+                     share:int=10 # the plain loader gets every tenth clip: it would take too long with all
+                    )->tuple:     # functions by name; clips in one call of each
     "An epoch of clips, augmented, by the plain loader and by ours."
     from kws_nb.train import epoch_features
     part = data.training
@@ -95,8 +99,8 @@ def loader_functions(data:Data,
 FULL_SET, FULL_EPOCHS = composition(6358)['total'], 50
 
 def training_minutes(data:Data,
-                     epochs=3 # to measure
-                    )->float: # minutes
+                     epochs:int=3 # to measure
+                    )->float:     # minutes
     "How long 50 epochs with the full set would take, from a few with this one."
     from kws_nb.train import Settings, train
     seconds = take_turns(dict(train=lambda: train(data, Settings(epochs=epochs), progress=False)), 1)['train'][0]
@@ -109,8 +113,8 @@ TRAINING_GOALS = dict(
     epoch_speedup_vs_plain_loader=('an epoch of clips, against a plain loader', 'at least 10 times'),
     full_training_minutes_extrapolated=('50 epochs of 10,556 clips', 'under 5 minutes'))
 
-def training_bench(data=None # default: `load_data`
-                  )->dict:   # the keys of `TRAINING_GOALS`, the cores and the data
+def training_bench(data:Data|None=None # default: `load_data`
+                  )->dict:             # the keys of `TRAINING_GOALS`, the cores and the data
     "Measure all three."
     data = data or load_data()
     clips = data.training.clips[::max(1, len(data.training)//200)]

@@ -7,7 +7,9 @@ __all__ = ['verification_inputs', 'RawBoard', 'Verification', 'verify']
 
 # %% ../nbs/library/verify.ipynb #e904c9d0
 import numpy as np
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from .core import *
 from .graph import *
 from .convert import *
@@ -18,10 +20,10 @@ from .protocol_emulated import Machine
 from .size import image_size
 
 # %% ../nbs/library/verify.ipynb #1c2b58fc
-def verification_inputs(tensor, # a model's input
-                        n,      # how many random ones
-                        seed=0
-                       )->dict: # name -> int8 array of the tensor's shape, without the batch
+def verification_inputs(tensor:Tensor, # a model's input
+                        n:int,         # how many random ones
+                        seed:int=0
+                       )->dict:        # name -> int8 array of the tensor's shape, without the batch
     "Extreme inputs, then random ones."
     shape = tensor.shape[1:]
     parity = np.indices(shape).sum(0) % 2
@@ -37,17 +39,17 @@ def verification_inputs(tensor, # a model's input
 class RawBoard:
     "An emulated board that turns raw inputs into raw outputs."
     def __init__(self,
-                 model,              # int8 .tflite, path or bytes
-                 toolchain='clang',  # or 'gcc'
-                 defines=(),         # `KWS_PLAIN_C`: without the fast kernels
-                 **build             # more of `build_firmware`
-                ):
+                 model:Path|str|bytes,     # int8 .tflite, path or bytes
+                 toolchain:str='clang',    # or 'gcc'
+                 defines:Sequence[str]=(), # `KWS_PLAIN_C`: without the fast kernels
+                 **build                   # more of `build_firmware`
+                )->None:
         self.machine = Machine(build_firmware(model, toolchain, board='verify', live=False, defines=defines, **build))
 
     def run(self,
-            x,            # int8
-            moved_rows=0  # since the last call; 0: a fresh input
-           )->np.ndarray: # int8, flat
+            x:np.ndarray,    # int8
+            moved_rows:int=0 # since the last call; 0: a fresh input
+           )->np.ndarray:    # int8, flat
         "One inference."
         machine = self.machine
         machine.serial_in.append(moved_rows)
@@ -72,13 +74,13 @@ class Verification:
     ram: int           # bytes, static and deepest stack
     kernels: tuple     # (operator and shapes, kernel) of each layer
 
-    def __bool__(self): return self.identical == self.inputs
+    def __bool__(self)->bool: return self.identical == self.inputs
 
-def verify(model,              # int8 .tflite, path or bytes
-           n=100,              # random inputs beside the extreme ones
-           engine=None,        # one of `ENGINES`; default: the first installed of tflite-micro, tensorflow, litert
-           toolchain='clang',  # or 'gcc'
-           seed=0
+def verify(model:Path|str|bytes,  # int8 .tflite, path or bytes
+           n:int=100,             # random inputs beside the extreme ones
+           engine:str|None=None,  # one of `ENGINES`; default: `best_engine`
+           toolchain:str='clang', # or 'gcc'
+           seed:int=0
           )->Verification:
     "Run a model on the emulated board and in an interpreter, on extreme and random inputs."
     graph, engine = read_tflite(model), engine or best_engine()

@@ -4,7 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
+from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -20,9 +22,25 @@ PACKAGES = {
     "arm-none-eabi-gcc": "gcc-arm-none-eabi",
     "qemu-system-arm": "qemu-system-arm",
     "xxd": "xxd",
+    "python3.11": "python3.11-venv",
+    "python3.12": "python3.12-venv",
+    "python3.13": "python3.13-venv",
 }
+PYTHONS = ("3.11", "3.12", "3.13")
 NOT_QUICK = ("browser", "notebooks", "tensorflow", "slow")
 left_out = {}
+
+
+@cache
+def find_command(name):
+    "Where a command is; a Python that answers, which a shim of pyenv may not, though pyenv has that version."
+    if not name.startswith("python"):
+        return shutil.which(name)
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    for path in filter(None, (shutil.which(name), *pyenv.glob(f"versions/{name.removeprefix('python')}.*/bin/python"))):
+        if subprocess.run([path, "-c", "import ensurepip"], capture_output=True).returncode == 0:
+            return path
+    return None
 
 
 class NoTensorFlow:
@@ -61,7 +79,7 @@ def pytest_collection_modifyitems(config, items):
         if config.getoption("quick") and not is_quick(item):
             dropped.append(item)
             continue
-        missing = [c for mark in item.iter_markers("needs") for c in mark.args if not shutil.which(c)]
+        missing = [c for mark in item.iter_markers("needs") for c in mark.args if not find_command(c)]
         (dropped if missing else chosen).append(item)
         for command in missing:
             left_out.setdefault(command, []).append(item.nodeid)
@@ -121,25 +139,6 @@ def lab(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
-    "The folder that the wheel installs, and the environment of somebody who has no compiler and no clone."
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, root]
-    subprocess.run(command, check=True, capture_output=True)
-    with zipfile.ZipFile(*folder.glob("*.whl")) as archive:
-        archive.extractall(folder / "site")
-    home = folder / "home"
-    home.mkdir()
-    environment = {
-        "PATH": "/nowhere",
-        "XDG_CACHE_HOME": str(home / "cache"),
-        "HOME": str(home),
-        "PYTHONPATH": str(folder / "site"),
-    }
-    return folder / "site", environment
-
-
-@pytest.fixture(scope="session")
 def _board():
     from kws_nb.board import Board
 
@@ -153,6 +152,42 @@ def board(_board):
     _board.command("stream on")
     _board.command("hop 2")
     return _board
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    "An sdist of this clone, and the wheel that is built from its contents alone: two files."
+    folder = tmp_path_factory.mktemp("built")
+    code = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", code, folder], cwd=root, check=True, capture_output=True)
+    (sdist,) = folder.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [*command, folder / sdist.name.removesuffix(".tar.gz")], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    (wheel,) = folder.glob("*.whl")
+    return sdist, wheel
+
+
+@pytest.fixture(scope="session")
+def wheel(built, tmp_path_factory):
+    "The folder that the wheel installs, and the environment of somebody who has no compiler and no clone."
+    folder = tmp_path_factory.mktemp("wheel")
+    with zipfile.ZipFile(built[1]) as archive:
+        archive.extractall(folder / "site")
+    home = folder / "home"
+    home.mkdir()
+    environment = {
+        "PATH": "/nowhere",
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "HOME": str(home),
+        "PYTHONPATH": str(folder / "site"),
+    }
+    return folder / "site", environment
 
 
 @pytest.fixture

@@ -13,11 +13,10 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
-from conftest import NoTensorFlow, root
+from conftest import PYTHONS, NoTensorFlow, root
 
 notebooks = sorted(p for p in (root / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 modules = sorted(p for p in (root / "kws_nb").rglob("*.py") if p.name not in ("__init__.py", "_modidx.py"))
-PYTHONS = ("3.11", "3.12", "3.13")
 
 
 def dotted(path):
@@ -74,6 +73,11 @@ def test_notebook_is_clean(path):
     assert any(c["outputs"] for c in shown), "no stored outputs"
 
 
+def is_for_types(node):
+    "What only a type checker reads."
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
 def executed_for_the_site(cell):
     "Cells that nbdev executes alone, in order, when it makes the pages: those that show an import or export something."
     source = "".join(cell["source"])
@@ -83,9 +87,8 @@ def executed_for_the_site(cell):
     if "nbdev_export()" in source or not exported and not any(isinstance(node, imports) for node in ast.walk(tree)):
         return [], []
     plain = [node for node in tree.body if isinstance(node, imports)]
-    quiet = [
-        node for node in tree.body if isinstance(node, ast.With) and all(isinstance(n, imports) for n in node.body)
-    ]
+    around = [node for node in tree.body if isinstance(node, ast.With) or is_for_types(node)]
+    quiet = [node for node in around if all(isinstance(n, imports) for n in node.body)]
     return plain + quiet, [node for node in tree.body if node not in plain + quiet]
 
 
@@ -324,6 +327,7 @@ def test_wheel_carries_what_the_widgets_show(wheel):
     assert "explorer.mjs" in names and "recorder.css" in names and "size_explorer.png" in names
     for name in names:
         assert (site / "kws_nb/widgets" / name).read_bytes() == (here / name).read_bytes(), name
+    assert (site / "kws_nb/py.typed").is_file(), "without this file a type checker believes no annotation"
     code = """
 from kws_nb.widgets.explorer import SpectrogramExplorer
 from kws_nb.widgets.recorder import Recorder

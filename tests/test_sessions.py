@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -111,6 +112,8 @@ def test_stream_on_the_emulated_board(spoken, tmp_path):
     assert all(-1000 < ms <= 1500 for row in score.rows() for ms in score.latencies(row))
     figure = plot_trials(stream, session, 0, 9)
     assert len(figure.data) == 1 + len(LABELS) + 1 and len(figure.layout.shapes) == 4, "three words and the threshold"
+    open_end = replace(session, trials=[replace(trial, end=None) for trial in session.trials])  # as announced words are
+    assert len(plot_trials(stream, open_end, 0, 9).layout.shapes) == 4
 
 
 BOARD_SETTINGS = [

@@ -6,16 +6,18 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from conftest import root
 from test_repository import notebooks
 
-from docs import figure_text, mend_links, page_name
+from docs import figure_text, mend_links, page_name, whole_type
 
 pytestmark = pytest.mark.slow
 
@@ -144,6 +146,18 @@ def test_mended_links():
     signature = "```python\ndef f(\n    x, # of %s\n)\n```\n*See %s.*"
     link = f"[`g`]({address}b.html#g)"
     assert mend_links(signature % (link, link), "") == signature % ("`g`", "[`g`](b.html#g)")
+
+
+def test_signatures_show_whole_types():
+    "With what is in a list, as the source has them; of a class only the name, and quoted ones as they are."
+    for annotation, shown in {
+        list[Path]: "list[Path]",
+        Path | str | None: "Path|str|None",
+        Sequence[int]: "Sequence[int]",
+        Path: "Path",
+        "go.Figure": "go.Figure",
+    }.items():
+        assert whole_type(annotation) == shown
 
 
 def test_figures_say_what_they_show():

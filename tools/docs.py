@@ -12,7 +12,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import typing
 from pathlib import Path
+
+from fastcore import docments
 
 root = Path(__file__).resolve().parent.parent
 WEB_FONT = r"""@import\s*(url\(["']?https?:[^)]*\)|"https?:[^"]*"|'https?:[^']*')[^;]*;"""
@@ -108,6 +111,17 @@ def mend_page(notebook, up):
             for output in cell.get("outputs", []):
                 if "text/markdown" in (data := output.get("data", {})):
                     data["text/markdown"] = mend_links("".join(data["text/markdown"]), up).replace("__main__.", "")
+
+
+def whole_type(annotation):
+    "An annotation in a signature: nbdev would show of `list[Call]` only the `list`. Modules are left out."
+    if not typing.get_args(annotation):
+        return short_type(annotation)
+    return re.sub(r"(?:\w+\.)+|(?<=\|) | (?=\|)", "", str(annotation))
+
+
+short_type = docments._maybe_nm
+docments._maybe_nm = whole_type  # here, since nbdev's processes import this file, too
 
 
 def stage(folder):

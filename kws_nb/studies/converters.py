@@ -76,11 +76,11 @@ def _hard_networks(): # name -> network that some converter may refuse
             'GRU': Network(LastOfGru(), 8*N_FRAMES)}
 
 # %% ../../nbs/studies/converters.ipynb #891a9fe0
-def compare_converters(data,
-                       checkpoint,        # `.safetensors` of `save_model`
-                       path=None,         # the study's JSON: read if it is of the same data and network, else written
-                       n_calibration=300, # training clips
-                       older=None         # (name, int8 file) of onnx-tf with another TensorFlow, for a row of its own
+def compare_converters(data:Data,
+                       checkpoint:Path|str, # `.safetensors` of `save_model`
+                       path:Path|str|None=None, # the study's JSON: read if of the same data and network, else written
+                       n_calibration:int=300, # training clips
+                       older:tuple|None=None # (name, int8 file) of onnx-tf with another TensorFlow, for its own row
                       )->dict:
     "Convert one network with each of `CONVERTERS`, and count what the files hold and answer."
     model, _ = load_model(checkpoint)
@@ -101,7 +101,7 @@ def compare_converters(data,
                 row['refuses'][what] = _refusal(convert_with, network, clips[:4], Path(folder)/'hard')
             rows[name] = row
             codes.append(said)
-    before = _beside(*older, codes[0], test, labels) if older else kept
+    before = _beside(older[0], older[1], codes[0], test, labels) if older else kept
     answers = [said.argmax(1) for said in codes]
     first, second = (answer == labels for answer in answers)
     return study.finish(n=len(labels), float_correct=int((expected == labels).sum()), rows=rows, older=before,
@@ -111,7 +111,7 @@ def compare_converters(data,
 
 def _older_row(path, about): # of a stored study of the same network: that file is not made again
     if not path or not Path(path).is_file(): return None
-    stored = json.loads(Path(path).read_text())
+    stored = json.loads(Path(path).read_text(encoding='utf-8'))
     return stored.get('older') if all(stored.get(what) == value for what, value in about.items()) else None
 
 def _beside(name, int8, today, test, labels): # what an older int8 file answers, beside today's codes

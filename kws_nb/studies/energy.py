@@ -8,10 +8,13 @@ __all__ = ['SUPPLY_V', 'CPU', 'SLEEP', 'PDM', 'MICROPHONE', 'DRAWS', 'REPORT_BUS
 
 # %% ../../nbs/studies/energy.ipynb #45070ee7
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from ..core import *
 from ..board import *
 from ..protocol_emulated import CLOCK_HZ
 from ..results import *
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 # %% ../../nbs/studies/energy.ipynb #817420c0
 @dataclass(frozen=True)
@@ -30,10 +33,10 @@ MICROPHONE = Draw('microphone', .65, 'ST MP34DT05-A data sheet: 650 µA')
 DRAWS = (CPU, SLEEP, PDM, MICROPHONE)
 
 # %% ../../nbs/studies/energy.ipynb #4e0d294d
-def energy_uj(time_ms:float,        # the processor is at work
-              current_ma=CPU.ma,
-              voltage_v=SUPPLY_V
-             )->float:              # µJ
+def energy_uj(time_ms:float, # the processor is at work
+              current_ma:float=CPU.ma,
+              voltage_v:float=SUPPLY_V
+             )->float:       # µJ
     "What some work of the processor costs."
     if time_ms < 0 or current_ma < 0 or voltage_v <= 0:
         raise KwsError(f'{time_ms} ms at {current_ma} mA and {voltage_v} V: '
@@ -41,14 +44,14 @@ def energy_uj(time_ms:float,        # the processor is at work
     return time_ms*current_ma*voltage_v
 
 # %% ../../nbs/studies/energy.ipynb #de3df4eb
-def check_hop(hop:int):
+def check_hop(hop:int)->None:
     "Refuse a hop that is none."
     if isinstance(hop, int) and 1 <= hop <= N_FRAMES: return
     raise KwsError(f'hop is {hop!r}; expected a whole number of frames of {STEP_MS} ms, 1 to {N_FRAMES}')
 
-def busy_ms(hop=HOP_FRAMES, # frames of 20 ms between two predictions
-            seconds=3 # of speech to hear
-           )->float:  # ms of work for a second of sound, estimated
+def busy_ms(hop:int=HOP_FRAMES, # frames of 20 ms between two predictions
+            seconds:int=3       # of speech to hear
+           )->float:            # ms of work for a second of sound, estimated
     "How long the emulated board works in a second of listening."
     import numpy as np
     from kws_nb.audio import fit_length, read_clip, to_int16
@@ -76,7 +79,7 @@ def mean_currents(busy_ms:float # ms of work in a second
 
 # %% ../../nbs/studies/energy.ipynb #329c2a6a
 def plot_currents(ways:dict # name -> `mean_currents`
-                 ):         # plotly Figure
+                 )->'go.Figure':
     "Average current by part, a bar for each way of listening."
     import plotly.graph_objects as go
     sums = {name: sum(parts.values()) for name, parts in ways.items()}
@@ -101,8 +104,8 @@ def battery_hours(capacity_mah:float,
         raise KwsError(f'{capacity_mah} mAh and {current_ma} mA: expected a capacity and a current above 0')
     return capacity_mah/current_ma
 
-def battery_table(ways:dict, # name -> `mean_currents`, or mA
-                  batteries=BATTERIES_MAH # name -> mAh
+def battery_table(ways:dict,                   # name -> `mean_currents`, or mA
+                  batteries:dict=BATTERIES_MAH # name -> mAh
                  )->Table:
     "Days on each battery."
     def days(mah, parts): return battery_hours(mah, sum(parts.values()) if isinstance(parts, dict) else parts)/24
@@ -111,8 +114,8 @@ def battery_table(ways:dict, # name -> `mean_currents`, or mA
 
 # %% ../../nbs/studies/energy.ipynb #3a86105c
 def plot_hops(busy:dict,              # hop in frames -> ms of work in a second
-              capacity_mah=225.       # of the battery
-             ):                       # plotly Figure
+              capacity_mah:float=225. # of the battery
+             )->'go.Figure':
     "Days on a battery over the time between two predictions."
     import plotly.graph_objects as go
     for hop in busy: check_hop(hop)

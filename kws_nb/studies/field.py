@@ -13,8 +13,10 @@ __all__ = ['BEFORE', 'AFTER', 'SHIFTS_MS', 'GAINS_DB', 'FIELD_SNRS_DB', 'RT60_S'
 # %% ../../nbs/studies/field.ipynb #5c0191e5
 import zlib
 import numpy as np
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from ..core import *
 from ..audio import fit_length, read_clip, to_int16
 from ..board import reference_model
@@ -26,6 +28,8 @@ from ..speech import speak, synthetic_voices
 from ..spotter import HostSpotter
 from ..streams import FIRST_KEYWORD, SLOT, word_stream
 from ..train import *
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 # %% ../../nbs/studies/field.ipynb #747f4e10
 BEFORE, AFTER = 2*CLIP_SAMPLES, 3*CLIP_SAMPLES//2 # what is heard around a clip: whole hops of 40 ms
@@ -33,7 +37,7 @@ SHIFTS_MS, GAINS_DB = tuple(range(-400, 401, 100)), (-20, -15, -10, -5, 5, 10, 1
 FIELD_SNRS_DB, RT60_S = (20, 10, 5, 0), (.3, .6)
 IN_PLACE = 100 # frames to go on by, for the window that is over the clip
 
-def preceded(part:Part, seed=0): # yields name, int16 `[n, 48000]`
+def preceded(part:Part, seed:int=0)->Iterator[tuple]: # yields name, int16 `[n, 48000]`
     "The same clips after two seconds of something else: only what the front end has kept is different."
     clips, noise, level = part.clips, room_noise(part, BEFORE, (seed, 1)), speech_level(part)
     spoken = np.flatnonzero(part.labels > 0)
@@ -43,7 +47,8 @@ def preceded(part:Part, seed=0): # yields name, int16 `[n, 48000]`
               'two words': others}
     for name, samples in before.items(): yield name, np.concatenate([samples, clips], axis=1)
 
-def field_streams(part:Part, snr_db=10, gain_db=-10, rt60=.3, seed=0)->np.ndarray: # int16 `[n, 72000]`
+def field_streams(part:Part, snr_db:float=10, gain_db:float=-10, rt60:float=.3, seed:int=0
+                 )->np.ndarray: # int16 `[n, 72000]`
     "Each clip in an echoing, noisy room, before a microphone that is set too low."
     dry = np.pad(part.clips, ((0, 0), (BEFORE, AFTER)))
     wet = reverberated(dry, rt60, seed)
@@ -63,7 +68,7 @@ def _noise_before(part, db, level, noise, seed): # noise that was there before t
     padded = np.pad(part.clips, ((0, 0), (BEFORE, 0)))
     return to_samples(padded + long*(level*10**(-db/20)/rms(noise))[:, None])
 
-def window_conditions(part:Part, seed=0): # yields experiment, value, int16 `[n, samples]`
+def window_conditions(part:Part, seed:int=0)->Iterator[tuple]: # yields experiment, value, int16 `[n, samples]`
     "One window over each clip, in every condition but the reference."
     clips, noise, level = part.clips, room_noise(part, CLIP_SAMPLES, (seed, 1)), speech_level(part)
     for name, streams in preceded(part, seed): yield 'state', name, streams
@@ -78,7 +83,7 @@ def window_conditions(part:Part, seed=0): # yields experiment, value, int16 `[n,
     yield 'offset', .03, with_offset(clips, .03)
     yield 'all together', 'in place', field_streams(part, seed=seed)[:, :BEFORE + CLIP_SAMPLES]
 
-def spoken_answers(spotter, streams)->np.ndarray: # int `[n]`
+def spoken_answers(spotter:HostSpotter, streams:np.ndarray)->np.ndarray: # int `[n]`
     "What is said of the last second of each stream."
     return spotter.hear(streams, IN_PLACE)[1][:, -1].argmax(1)
 
@@ -86,11 +91,11 @@ def spoken_answers(spotter, streams)->np.ndarray: # int `[n]`
 RULES = {'the surest hop': None, 'as delivered': SMOOTHING, 'threshold 128': SMOOTHING | dict(threshold=128),
          '500 ms, threshold 128': SMOOTHING | dict(window_ms=500, threshold=128)}
 
-def keyword_or_none(answers)->np.ndarray: # 0 where no keyword was said
+def keyword_or_none(answers:np.ndarray)->np.ndarray: # 0 where no keyword was said
     "Silence and unknown words are one: nothing is reported."
     return np.where(np.asarray(answers) >= FIRST_KEYWORD, answers, 0)
 
-def first_keyword(spotter, at, scores, rule)->int: # label, 0: none
+def first_keyword(spotter:HostSpotter, at:np.ndarray, scores:np.ndarray, rule:dict|None)->int: # label, 0: none
     "What a rule makes of the predictions of one stream: the first keyword that it reports."
     if rule is None: # no smoothing: the window that is surest of a keyword, as Board.classify
         best = scores[scores[:, FIRST_KEYWORD:].max(1).argmax()]
@@ -98,7 +103,7 @@ def first_keyword(spotter, at, scores, rule)->int: # label, 0: none
     labels = spotter.detect(at, scores, **rule)[:, 1]
     return int(next((label for label in labels if label >= FIRST_KEYWORD), 0))
 
-def live_answers(spotter, streams)->dict: # rule -> int `[n]`
+def live_answers(spotter:HostSpotter, streams:np.ndarray)->dict: # rule -> int `[n]`
     "What a live board would report of each stream, by each rule."
     at, scores = spotter.hear(streams)
     return {name: np.array([first_keyword(spotter, at, s, rule) for s in scores]) for name, rule in RULES.items()}
@@ -106,9 +111,9 @@ def live_answers(spotter, streams)->dict: # rule -> int `[n]`
 # %% ../../nbs/studies/field.ipynb #2d0a475a
 WINDOWS_MS, THRESHOLDS = (1, 250, 500, 1000), (64, 96, 128, 160, 180, 200, 220, 240)
 
-def stream_counts(spotter, at, scores, # what was heard of `word_stream`
-                  labels,              # of its slots
-                  **settings           # of the recognizer
+def stream_counts(spotter:HostSpotter, at:np.ndarray, scores:np.ndarray, # what was heard of `word_stream`
+                  labels:np.ndarray, # of its slots
+                  **settings # of the recognizer
                  )->dict: # found: of keywords; false: keywords reported that nobody said then
     "How many words of a stream a rule finds, and how often it is wrong."
     detected = spotter.detect(at, scores, **settings)
@@ -118,7 +123,7 @@ def stream_counts(spotter, at, scores, # what was heard of `word_stream`
     return dict(found=len(right), false=len(detected) - len(right), keywords=int((labels >= FIRST_KEYWORD).sum()),
                 hours=len(labels)*SLOT/SAMPLE_RATE/3600)
 
-def operating_points(spotter, part:Part, orders=3, snr_db=20
+def operating_points(spotter:HostSpotter, part:Part, orders:int=3, snr_db:float=20
                     )->list: # of dicts: window_ms, threshold, order, and the counts
     "Every smoothing window and threshold on the same streams."
     points = []
@@ -146,7 +151,7 @@ def other_words(data:Data)->Part:
     clips = np.stack([fit_length(to_int16(read_clip(path))) for path in paths])
     return Part(clips, np.ones(len(paths), int), [path.parent.name for path in paths])
 
-def spoken_letters(part:Part, voices=48, seed=0)->Part: # in the middle of a second, over noise 30 dB below
+def spoken_letters(part:Part, voices:int=48, seed:int=0)->Part: # in the middle of a second, over noise 30 dB below
     "The letters of the report's trial, and the two keywords, said by synthetic voices."
     speakers = sorted(sum(synthetic_voices().values(), []))[:voices]
     said = [(word, voice) for word in (*LETTERS, *KEYWORDS) for voice in speakers]
@@ -160,7 +165,7 @@ def spoken_letters(part:Part, voices=48, seed=0)->Part: # in the middle of a sec
     labels = np.array([LABELS.index(word) if word in KEYWORDS else 1 for word in words])
     return Part(with_noise(clips, noise[np.arange(len(said)) % len(noise)], 30), labels, words)
 
-def mistaken(spotter, part:Part)->dict: # word -> how many of it, and how many each label took
+def mistaken(spotter:HostSpotter, part:Part)->dict: # word -> how many of it, and how many each label took
     "Which words are taken for which label."
     answers, words, taken = spoken_answers(spotter, part.clips), np.array(part.words), {}
     for word in dict.fromkeys(part.words):
@@ -179,12 +184,12 @@ def _live_digits(spotter, streams): # rule -> an answer to each stream
 
 # %% ../../nbs/studies/field.ipynb #0d519696
 def field_study(data:Data,
-                path=None,            # the result's JSON: read if it is of the same data, models and settings
-                orders=3,             # of the words in the long streams
-                voices=48,            # that say the letters
-                seed=0,
-                progress=True
-               )->dict:               # what was answered to each clip in each condition
+                path:Path|str|None=None, # the result's JSON: read if it is of the same data, models and settings
+                orders:int=3,            # of the words in the long streams
+                voices:int=48,           # that say the letters
+                seed:int=0,
+                progress:bool=True
+               )->dict:                  # what was answered to each clip in each condition
     "Everything that this notebook counts from, with the reference model: minutes on one core."
     network, part = models_dir()/'tinyconv.safetensors', data.testing
     about = dict(data=data.name, data_hash=data_hash(data), model=digest(reference_model().read_bytes()),
@@ -238,22 +243,22 @@ CAUSES = { # what is said about it: condition, and what it is compared with
     'all together': ('all together: in place', 'reference'),
     'all together, live rule': ('live, all together: as delivered', 'reference')}
 
-def right_answers(result:dict, name, as_live=False)->np.ndarray: # bool `[n]`
+def right_answers(result:dict, name:str, as_live:bool=False)->np.ndarray: # bool `[n]`
     "Which clips were answered rightly in a condition; live, silence and unknown words are one."
     answers, labels = (np.array(list(text), int) for text in (result['answers'][name], result['labels']))
     return keyword_or_none(answers) == keyword_or_none(labels) if as_live else answers == labels
 
 # %% ../../nbs/studies/field.ipynb #12dbf26e
-def difference(result:dict, name, base=REFERENCE_CLIPS, # conditions
-               only=None                                 # labels; default: all
-              )->tuple: # difference of accuracy, low, high
+def difference(result:dict, name:str, base:str=REFERENCE_CLIPS, # conditions
+               only:Sequence[int]|None=None                     # labels; default: all
+              )->tuple:                                         # difference of accuracy, low, high
     "What a condition does to the accuracy, in pairs."
     live, labels = name.startswith('live'), np.array(list(result['labels']), int)
     chosen = np.isin(labels, range(len(LABELS)) if only is None else only)
     if not chosen.any(): raise KwsError(f'No clip of this study has one of the labels {only}')
     return paired_interval(right_answers(result, name, live)[chosen], right_answers(result, base, live)[chosen])
 
-def read_study(path=None)->dict: # default: that of the reference model
+def read_study(path:Path|str|None=None)->dict: # default: that of the reference model
     "A study that `field_study` has written."
     path = Path(path or models_dir()/'field.json')
     if not path.is_file():
@@ -265,14 +270,15 @@ REPORTED_DROP = (6, 16) # points, from 91 % on the test set to 85 ... 75 % live
 KEYWORD_LABELS = tuple(range(FIRST_KEYWORD, len(LABELS)))
 
 def _lost(result, pair, only=None): # points lost: value, high, low
-    return -100*np.array(difference(result, *pair, only))
+    name, base = pair
+    return -100*np.array(difference(result, name, base, only))
 
 def _whiskers(x, low, high, **kwargs): # of points lost, in per cent
     import plotly.graph_objects as go
     error = dict(array=np.subtract(high, x), arrayminus=np.subtract(x, low), thickness=1.5, width=3)
     return go.Scatter(x=x, mode='markers', error_x=error, **kwargs)
 
-def plot_causes(result:dict, causes=CAUSES): # plotly Figure
+def plot_causes(result:dict, causes:dict=CAUSES)->'go.Figure':
     "Points of accuracy lost to each cause, sorted, with 95 % intervals."
     import plotly.graph_objects as go
     lost = {name: [_lost(result, pair, only) for only in (None, KEYWORD_LABELS)] for name, pair in causes.items()}
@@ -289,7 +295,7 @@ def plot_causes(result:dict, causes=CAUSES): # plotly Figure
                              legend=dict(orientation='h', y=1.06), title_font_size=14, title=title)
 
 # %% ../../nbs/studies/field.ipynb #571d820d
-def cause_table(result:dict, causes=CAUSES)->str: # markdown
+def cause_table(result:dict, causes:dict=CAUSES)->str: # markdown
     "Each cause: points lost, and whether it can be the report's drop."
     least, question = REPORTED_DROP[0], f'can it cost {REPORTED_DROP[0]} points or more of yes and no?'
     lines = [f'| cause | points lost, all clips | points lost, yes and no | {question} |', '|---|---|---|---|']
@@ -302,12 +308,12 @@ def cause_table(result:dict, causes=CAUSES)->str: # markdown
     return '\n'.join(lines)
 
 # %% ../../nbs/studies/field.ipynb #e92c4399
-def plot_curve(result:dict, experiment, values, unit,
-               figure=None,        # to draw into
-               name='all clips', color='65,105,225',
-               only=None,          # labels; default: all
-               zero=None           # the value at which nothing is changed
-              ): # plotly Figure
+def plot_curve(result:dict, experiment:str, values:Sequence, unit:str,
+               figure:'go.Figure|None'=None, # to draw into
+               name:str='all clips', color:str='65,105,225',
+               only:Sequence[int]|None=None, # labels; default: all
+               zero:float|None=None          # the value at which nothing is changed
+              )->'go.Figure':
     "Points lost over the values of one experiment, with a band of 95 %."
     import plotly.graph_objects as go
     title = f'{result["data"]}, {result["n"]} test clips'
@@ -324,7 +330,7 @@ def _found_and_false(points, window, threshold): # Accuracy of the keywords, fal
     found = Accuracy(round(sum(p['found'] for p in chosen)/len(chosen)), chosen[0]['keywords'])
     return found, max(sum(p['false'] for p in chosen), .5)/sum(p['hours'] for p in chosen)
 
-def plot_operating_points(result:dict): # plotly Figure
+def plot_operating_points(result:dict)->'go.Figure':
     "Keywords found against false alarms an hour, a line for each smoothing window, along its thresholds."
     import plotly.graph_objects as go
     fig, keywords = go.Figure(), result['points'][0]['keywords']
@@ -344,11 +350,11 @@ def plot_operating_points(result:dict): # plotly Figure
                              height=400, title_font_size=14, title=title)
 
 # %% ../../nbs/studies/field.ipynb #2f7a614f
-def carried_features(clips # int16 `[n, 16000]`
-                    )->np.ndarray: # float32 `[n, 49, 40]`
+def carried_features(clips:np.ndarray # int16 `[n, 16000]`
+                    )->np.ndarray:    # float32 `[n, 49, 40]`
     "Features of clips that something came before: nothing, its own room, or another of the clips, a third each."
     clips = check_clips(clips)
-    rng = np.random.default_rng(zlib.crc32(np.ascontiguousarray(clips[:, ::101])))
+    rng = np.random.default_rng(zlib.crc32(clips[:, ::101].tobytes()))
     before, what = np.zeros_like(clips), rng.integers(3, size=len(clips))
     before[what == 1] = clips[rng.integers(len(clips), size=int((what == 1).sum()))]
     if (what == 2).any(): before[what == 2] = own_room(clips[what == 2], CLIP_SAMPLES)
@@ -363,8 +369,8 @@ def _field_features(part): # condition -> features of the last second
     streams['all together'] = field_streams(part)[:, :BEFORE + CLIP_SAMPLES]
     return {name: micro_features(some)[:, -N_FRAMES:] for name, some in streams.items()}
 
-def compare_in_field(data:Data, recipes=FIELD_RECIPES, # name -> `Settings`, features
-                     seeds=range(5), path=None, progress=True
+def compare_in_field(data:Data, recipes:dict=FIELD_RECIPES, # name -> `Settings`, features
+                     seeds:Sequence[int]=range(5), path:Path|str|None=None, progress:bool=True
                     )->dict: # by recipe and condition: how many clips each seed gets right, how many seeds each clip
     "Train with each recipe and seed, and test where it is like in the field. Interrupted, it goes on where it stopped."
     seeds, part, name_of_data = list(seeds), data.testing, data_hash(data)

@@ -9,7 +9,10 @@ __all__ = ['SMALL', 'STEPS', 'ANCHORS', 'pads_apart', 'edges_once', 'in_pairs', 
 
 # %% ../../nbs/studies/ladder.ipynb #4c819850
 import numpy as np
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 from ..core import *
 from ..packing import requantize, single_rounding
 from ..layers import Layer, core_layers, run_core
@@ -20,9 +23,11 @@ from ..protocol_emulated import CLOCK_HZ
 from ..results import *
 from ..size import image_size
 from ..verify import RawBoard, verification_inputs
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 # %% ../../nbs/studies/ladder.ipynb #0025de19
-def pads_apart(layers # of `core_layers`, a convolution first
+def pads_apart(layers:Sequence[Layer] # of `core_layers`, a convolution first
               )->list:
     "The same network with PAD as an operator of its own before the convolution."
     conv, *rest = layers
@@ -38,7 +43,7 @@ def pads_apart(layers # of `core_layers`, a convolution first
     return [pad, replace(conv, fields=f | larger, inputs=height*width), *rest]
 
 # %% ../../nbs/studies/ladder.ipynb #d55e2480
-def edges_once(layers)->list:
+def edges_once(layers:Sequence[Layer])->list:
     "The convolution in plain C without a question at each tap."
     conv, *rest = layers
     return [replace(conv, kernel='step_loops', struct='conv2d'), *rest]
@@ -53,15 +58,15 @@ def _step_convolution(conv, kernel, bias, multiplier, **more): # with weights in
     return Layer(kernel, {f'conv.{k}': v for k, v in f.items()}, arrays, conv.inputs, conv.outputs, struct='step',
                  scratch=2*f['input_height']*(2*f['output_width'] + 6))
 
-def in_pairs(layers,
-             kernel='step_pairs' # or 'step_blocked'
+def in_pairs(layers:Sequence[Layer],
+             kernel:str='step_pairs' # or 'step_blocked'
             )->list:
     "The convolution with two products in an instruction."
     conv, *rest = layers
     return [_step_convolution(conv, kernel, conv.arrays['bias'][1], conv.arrays['multiplier'][1]), *rest]
 
 # %% ../../nbs/studies/ladder.ipynb #85048f84
-def _rounded_once(taps, bias, multiplier, shift, fields): # a filter's start of the sum, multiplier, addend
+def _rounded_once(fields, taps, bias, multiplier, shift): # a filter's start of the sum, multiplier, addend
     def output(x):
         q = requantize(x + bias, multiplier, shift) + fields['output_offset']
         return np.clip(q, fields['activation_min'], fields['activation_max'])
@@ -70,23 +75,23 @@ def _rounded_once(taps, bias, multiplier, shift, fields): # a filter's start of 
     raise KwsError('A filter has no single rounding that is exact: '
                    'the ladder is for models whose convolution is followed by a RELU')
 
-def round_once(layers)->list:
+def round_once(layers:Sequence[Layer])->list:
     "The blocked convolution with one rounding instead of two."
     conv, *rest = layers
     taps = np.asarray(conv.arrays['weights'][1], np.int64).reshape(conv.fields['output_channels'], -1)
     filters = zip(taps, *(np.asarray(conv.arrays[k][1]).tolist() for k in ('bias', 'multiplier', 'shift')))
-    bias, multiplier, addend = zip(*(_rounded_once(*one, conv.fields) for one in filters))
+    bias, multiplier, addend = zip(*(_rounded_once(conv.fields, *one) for one in filters))
     return [_step_convolution(conv, 'step_rounded', bias, multiplier, addend=addend), *rest]
 
 # %% ../../nbs/studies/ladder.ipynb #13c8eada
-def dense_packed(layers)->list:
+def dense_packed(layers:Sequence[Layer])->list:
     "One rounding, and the fully connected layer as shipped."
     def packed(layer): return fast_layers([layer])[0].fast if layer.kernel == 'fully_connected' else layer
     return [packed(layer) for layer in round_once(layers)]
 
 # %% ../../nbs/studies/ladder.ipynb #97c46299
-def step_source(layers # of `Layer`
-               )->str: # text of kws_model.c
+def step_source(layers:Sequence[Layer] # of `Layer`
+               )->str:                 # text of kws_model.c
     "A chain of layers as C, with static buffers."
     parts, calls, current = ['#include "kws_model.h"', '#include "kws_nn.h"', '#include "kws_step.h"\n'], [], 'input'
     def array(i, field): return f'layer{i}_{field.split(".")[-1]}'
@@ -120,7 +125,7 @@ void kws_model_slide(const int8_t* input, int moved_rows, int8_t* scores, kws_mo
 class Step:
     "A build of the network."
     name: str
-    layers: object = None # plain layers -> the layers of this step; `None`: the code that ships
+    layers: Callable|None = None # plain layers -> the layers of this step; `None`: the code that ships
     flags: tuple = ()     # of the compiler, after its -O3
     moved_rows: int = 0   # 0: a whole window; else one that has moved by so many
 
@@ -152,8 +157,8 @@ class Rung:
         "Time of one inference."
         return 1000*self.cycles/CLOCK_HZ
 
-def check_ladder(layers # of `core_layers`
-                ):
+def check_ladder(layers:Sequence[Layer] # of `core_layers`
+                )->None:
     "Refuse a model that the steps are not written for."
     fast = fast_layers(layers)[0].fast
     if not fast or fast.kernel != 'conv2d_pairs' or layers[0].fields['kernel_width'] != 8:
@@ -162,10 +167,10 @@ def check_ladder(layers # of `core_layers`
 
 # %% ../../nbs/studies/ladder.ipynb #c320ff4a
 def climb(step:Step,
-          model=None,        # int8 .tflite, path or bytes, default `reference_model`
-          toolchain='clang', # or 'gcc'
-          n=3,               # random inputs beside the extremes
-          seed=0
+          model:Path|str|bytes|None=None, # int8 .tflite, path or bytes, default `reference_model`
+          toolchain:str='clang',          # or 'gcc'
+          n:int=3,                        # random inputs beside the extremes
+          seed:int=0
          )->Rung:
     "Build a step, compare its outputs, count."
     model = model or reference_model()
@@ -177,7 +182,7 @@ def climb(step:Step,
     if moved: # what follows is the next input's beginning
         inputs = np.concatenate([before[:, moved:], np.roll(before, 1, 0)[:, :moved]], 1)
     if step.layers:
-        extra = {path.name: path.read_text() for path in (firmware_dir()/'steps').glob('*.[ch]')}
+        extra = {path.name: path.read_text(encoding='utf-8') for path in (firmware_dir()/'steps').glob('*.[ch]')}
         extra['kws_model.c'] = step_source(step.layers(layers))
     board = RawBoard(model, toolchain, extra=extra, flags=step.flags)
     different = 0
@@ -192,12 +197,12 @@ def climb(step:Step,
     return Rung(step.name, once['instructions']//once['calls'], once['cycles']//once['calls'], size.flash,
                 size.ram + machine.stack_bytes, len(inputs))
 
-def ladder(model=None, toolchain='clang', **kwargs # of `climb`
-          )->list: # of `Rung`
+def ladder(model:Path|str|bytes|None=None, toolchain:str='clang', **kwargs # of `climb`
+          )->list[Rung]:
     "All steps, the slowest first."
     return [climb(step, model, toolchain, **kwargs) for step in STEPS]
 
-def ladder_table(rungs)->Table:
+def ladder_table(rungs:Sequence[Rung])->Table:
     "A row for each rung, each beside the one before."
     faster = [None, *(a.cycles/b.cycles for a, b in zip(rungs, rungs[1:]))]
     header = ('build', 'instructions', 'cycles (est.)', 'ms at 64 MHz (est.)', 'than before', 'flash (bytes)',
@@ -225,7 +230,7 @@ ANCHORS = (Anchor("the report's board, measured", None, 5.62e6, 87.88, None, '')
            Anchor('an assembly prototype', 234_437, 359_188, 5.6, 36_000, '16 KB'),
            Anchor('the prototype, 40 ms hop', 62_643, 99_572, 1.6, None, '16 KB'))
 
-def anchor_table(anchors=ANCHORS)->Table:
+def anchor_table(anchors:Sequence[Anchor]=ANCHORS)->Table:
     "The anchors as they were recorded."
     def million(n): return f'{n/1e6:.2f} M' if n >= 1e6 else f'{n:,.0f}'
     def count(n): return f'{n:,}' if n else '–'
@@ -235,9 +240,9 @@ def anchor_table(anchors=ANCHORS)->Table:
     return Table(header, tuple(row(a) for a in anchors))
 
 # %% ../../nbs/studies/ladder.ipynb #9ceac50d
-def plot_ladder(rungs:list,      # of `Rung`
-                anchors=ANCHORS
-               ):                # plotly Figure
+def plot_ladder(rungs:list[Rung],
+                anchors:Sequence[Anchor]=ANCHORS
+               )->'go.Figure':
     "Estimated times as bars, ours and the anchors; the axis is logarithmic."
     import plotly.graph_objects as go
     figure = go.Figure()

@@ -12,7 +12,9 @@ __all__ = ['WINDOW', 'ROUNDING_POWER', 'REFERENCE', 'REPRESENTATIONS', 'CONTEST'
 import math
 import numpy as np
 import torch
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from ..core import *
 from ..conditions import rms, room_noise, with_gain, with_noise
 from ..data import *
@@ -28,13 +30,13 @@ WINDOW = (window_table()/(1 << WINDOW_BITS)).astype(np.float32)
 # what rounding to 16 bits adds to each bin; keeps the logarithm of digital silence finite
 ROUNDING_POWER = float((WINDOW**2).sum()/12)
 
-def power_spectra(clips # int16 `[n, 16000]`
-                 )->torch.Tensor: # float32 `[n, 49, 257]`
+def power_spectra(clips:np.ndarray # int16 `[n, 16000]`
+                 )->torch.Tensor:  # float32 `[n, 49, 257]`
     "Power of each bin: the micro front end's window and FFT size, in floating point."
     frames = torch.as_tensor(clips).unfold(1, WINDOW_SAMPLES, STEP_SAMPLES)*torch.as_tensor(WINDOW)
     return torch.view_as_real(torch.fft.rfft(frames, FFT_SIZE)).square().sum(-1)
 
-def log_power(power)->torch.Tensor: # dB of int16's unit, squared
+def log_power(power:torch.Tensor)->torch.Tensor: # dB of int16's unit, squared
     "Decibels, with a floor at the power of rounding."
     return 10*torch.log10(power + ROUNDING_POWER)
 
@@ -54,7 +56,7 @@ def mel_bank()->np.ndarray: # float32 `[257, 40]`
         bank[middle:end, channel] = falling[middle - starts[0]:end - starts[0]]
     return bank/(1 << FILTER_BITS)
 
-def dct_matrix(n_mfcc=N_CHANNELS)->np.ndarray: # float32 `[40, n_mfcc]`
+def dct_matrix(n_mfcc:int=N_CHANNELS)->np.ndarray: # float32 `[40, n_mfcc]`
     "Orthonormal DCT-II of 40 channels."
     angle = np.pi/N_CHANNELS*(np.arange(N_CHANNELS)[:, None] + .5)*np.arange(n_mfcc)
     return (np.cos(angle)*np.sqrt(np.where(np.arange(n_mfcc), 2, 1)/N_CHANNELS)).astype(np.float32)
@@ -71,33 +73,33 @@ def _represent(clips, function): # 256 clips at a time: their spectra take 13 MB
     some = [clips[i:i + 256] for i in range(0, len(clips), 256)]
     return np.concatenate([function(power_spectra(part)).numpy() for part in some])
 
-def bin_features(clips)->np.ndarray: # float32 `[n, 49, 257]`, dB
+def bin_features(clips:np.ndarray)->np.ndarray: # float32 `[n, 49, 257]`, dB
     "Linear spectrogram, every bin."
     return _represent(clips, log_power)
 
-def linear_features(clips)->np.ndarray: # float32 `[n, 49, 40]`, dB
+def linear_features(clips:np.ndarray)->np.ndarray: # float32 `[n, 49, 40]`, dB
     "Linear spectrogram in 40 bands of equal width."
     return _represent(clips, lambda power: log_power(power @ torch.as_tensor(linear_bank())))
 
-def mel_features(clips)->np.ndarray: # float32 `[n, 49, 40]`, dB
+def mel_features(clips:np.ndarray)->np.ndarray: # float32 `[n, 49, 40]`, dB
     "Log-mel spectrogram."
     return _represent(clips, lambda power: log_power(power @ torch.as_tensor(mel_bank())))
 
 # %% ../../nbs/studies/representations.ipynb #30423b80
-def centered_mel_features(clips)->np.ndarray: # float32 `[n, 49, 40]`, dB
+def centered_mel_features(clips:np.ndarray)->np.ndarray: # float32 `[n, 49, 40]`, dB
     "Log-mel spectrogram, less its mean over the whole clip: what level does to it is gone."
     mel = mel_features(clips)
     return mel - mel.mean((1, 2), keepdims=True)
 
-def mfcc_features(clips,               # int16 `[n, 16000]`
-                  n_mfcc=N_CHANNELS    # coefficients kept, 1..40
-                 )->np.ndarray:        # float32 `[n, 49, n_mfcc]`
+def mfcc_features(clips:np.ndarray,     # int16 `[n, 16000]`
+                  n_mfcc:int=N_CHANNELS # coefficients kept, 1..40
+                 )->np.ndarray:         # float32 `[n, 49, n_mfcc]`
     "Mel-frequency cepstral coefficients."
     if not 1 <= n_mfcc <= N_CHANNELS:
         raise KwsError(f'n_mfcc is {n_mfcc}; {N_CHANNELS} channels have 1 to {N_CHANNELS} coefficients')
     return (mel_features(clips).reshape(-1, N_CHANNELS) @ dct_matrix(n_mfcc)).reshape(len(clips), N_FRAMES, n_mfcc)
 
-def mfcc13_features(clips)->np.ndarray: # float32 `[n, 49, 13]`
+def mfcc13_features(clips:np.ndarray)->np.ndarray: # float32 `[n, 49, 13]`
     "The 13 lowest coefficients, speech recognition's usual choice."
     return mfcc_features(clips, 13)
 
@@ -105,17 +107,17 @@ def mfcc13_features(clips)->np.ndarray: # float32 `[n, 49, 13]`
 class Standardized:
     "A representation with mean 0 and standard deviation 1 in each channel, over the training clips."
     def __init__(self,
-                 features, # a function of clips
-                 clips     # int16 `[n, 16000]`, for training
-                ):
+                 features:Callable, # a function of clips
+                 clips:np.ndarray   # int16 `[n, 16000]`, for training
+                )->None:
         self.features, values = features, features(clips)
         self.mean, self.std = values.mean((0, 1)), values.std((0, 1))
 
-    def __call__(self, clips): return (self.features(clips) - self.mean)/self.std
+    def __call__(self, clips:np.ndarray)->np.ndarray: return (self.features(clips) - self.mean)/self.std
 
-def tiny_conv(width,        # channels of a frame
-              channels=8,   # filters
-              dropout=.5
+def tiny_conv(width:int,             # channels of a frame
+              channels:int=8,        # filters
+              dropout:float=.5
              )->torch.nn.Sequential: # logits `[n, 4]` of features `[n, 49, width]`
     "TinyConv for frames of any width."
     (rows, columns), stride, nn = TinyConv.kernel, TinyConv.stride, torch.nn
@@ -129,15 +131,15 @@ def tiny_conv(width,        # channels of a frame
 @dataclass(frozen=True)
 class Representation:
     "One way to show a clip to the network."
-    features: object           # int16 clips `[n, 16000]` -> float32 `[n, 49, width]`
+    features: Callable         # int16 clips `[n, 16000]` -> float32 `[n, 49, width]`
     width: int = N_CHANNELS
     standardized: bool = True
 
-    def fitted(self, clips): # int16, for training
+    def fitted(self, clips:np.ndarray)->Callable: # int16, for training
         "The function that the network is fed with."
         return Standardized(self.features, clips) if self.standardized else self.features
 
-    def model(self, channels=8, dropout=.5):
+    def model(self, channels:int=8, dropout:float=.5)->torch.nn.Module:
         "TinyConv as wide as the frames."
         return TinyConv(channels, dropout) if self.width == N_CHANNELS else tiny_conv(self.width, channels, dropout)
 
@@ -174,8 +176,8 @@ def _micro_stages():
             Stage('log', '21 · 40, table and interpolation; 40 to scale', 22*N_CHANNELS)]
 
 # %% ../../nbs/studies/representations.ipynb #127abe68
-def feature_flops(name # of `REPRESENTATIONS`
-                 )->list: # of `Stage`
+def feature_flops(name:str # of `REPRESENTATIONS`
+                 )->list[Stage]:
     "What a frame of features costs: floating point operations, or integer ones in the micro front end."
     if name not in REPRESENTATIONS:
         raise KwsError(f'{name!r} is no representation; expected one of {list(REPRESENTATIONS)}')
@@ -187,7 +189,7 @@ def feature_flops(name # of `REPRESENTATIONS`
               Stage('power', f'3 · {N_BINS}', 3*N_BINS)]
     channels = N_BINS if shown.features is bin_features else N_CHANNELS
     if channels == N_CHANNELS:
-        weights = np.count_nonzero(linear_bank() if shown.features is linear_features else mel_bank())
+        weights = int(np.count_nonzero(linear_bank() if shown.features is linear_features else mel_bank()))
         stages.append(Stage('filters', f'2 · {weights} weights', 2*weights))
     stages.append(Stage('log', f'3 · {channels}: floor, logarithm, factor', 3*channels))
     if shown.features is centered_mel_features:
@@ -200,8 +202,8 @@ def feature_flops(name # of `REPRESENTATIONS`
 LEVELS_DB, SNRS_DB = (0, -10, -20, -30), (20, 10, 5, 0)
 
 def conditions(part:Part, # silence among it, which the noise is taken from
-               seed=0
-              )->dict: # name -> int16 `[n, 16000]`
+               seed:int=0
+              )->dict:    # name -> int16 `[n, 16000]`
     "The test clips as they are, quieter, and with noise."
     noise = room_noise(part, CLIP_SAMPLES, seed)
     levels = {f'level {db}': with_gain(part.clips, db)[0] for db in LEVELS_DB}
@@ -236,11 +238,11 @@ def _summary(name, runs, reference, n): # of one representation
 
 # %% ../../nbs/studies/representations.ipynb #a7da659f
 def compare_representations(data:Data,
-                            seeds=range(5),
-                            epochs=50,
-                            names=CONTEST, # `REFERENCE` among them
-                            path=None,     # the result's JSON: read if it is of these data and settings, else written
-                            progress=True  # show a progress bar
+                            seeds:Sequence[int]=range(5),
+                            epochs:int=50,
+                            names:Sequence[str]=CONTEST, # `REFERENCE` among them
+                            path:Path|str|None=None, # the result's JSON: read if of the same data and settings
+                            progress:bool=True # show a progress bar
                            )->dict:
     "Train TinyConv on each representation with each seed, and test it on clean, quieter and noisy clips."
     names, seeds = list(names), list(seeds)
@@ -254,23 +256,24 @@ def compare_representations(data:Data,
                  seeds=seeds, settings=settings, reference=REFERENCE, names=names)
     study = Study(path, about)
     if study.finished: return study.finished
-    tests, runs = conditions(data.testing), {name: [] for name in names}
+    tests = conditions(data.testing)
+    runs:dict[str,list] = {name: [] for name in names}
     with progress_bar(about='runs', show=progress, total=len(names)*len(seeds)) as bar:
         for name in names:
             representation = REPRESENTATIONS[name]
             features = representation.fitted(data.training.clips)
             shown = {condition: features(clips) for condition, clips in tests.items()}
             for seed in seeds:
-                settings = Settings(epochs=epochs, seed=seed)
-                run = study.run(f'{name}, seed {seed}', _run, data, representation, settings, features, shown)
+                trained_as = Settings(epochs=epochs, seed=seed)
+                run = study.run(f'{name}, seed {seed}', _run, data, representation, trained_as, features, shown)
                 runs[name].append(run)
                 bar.update()
     n = len(data.testing)
     return study.finish(representations={name: _summary(name, runs[name], runs[REFERENCE], n) for name in names})
 
 # %% ../../nbs/studies/representations.ipynb #a457a4a4
-def comparison_table(result # of `compare_representations`
-                    )->str: # markdown
+def comparison_table(result:dict # of `compare_representations`
+                    )->str:      # markdown
     "Accuracy, difference from the micro front end, and cost of each representation."
     def points(x): return f'{round(100*x, 1) + 0:+.1f}'
     def between(interval, shown): return '[{}, {}]'.format(*map(shown, interval))

@@ -7,10 +7,14 @@ __all__ = ['speed_table', 'compare_devices']
 
 # %% ../../nbs/studies/training_speed.ipynb #dae2a1ff
 import numpy as np
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from ..data import *
 from ..features import micro_features
 from ..results import *
+if TYPE_CHECKING:
+    from kws_nb.train import Settings
 
 # %% ../../nbs/studies/training_speed.ipynb #f22d9298
 def speed_table(times:dict, # of `take_turns`
@@ -29,10 +33,10 @@ def speed_table(times:dict, # of `take_turns`
 
 # %% ../../nbs/studies/training_speed.ipynb #42740394
 def compare_devices(data:Data,
-                    settings=None, # default: `BETTER`
-                    seeds=range(5),
-                    devices=('cpu', 'cuda')
-                   )->dict:        # device -> `Accuracy` of each seed on the test part
+                    settings:'Settings|None'=None, # default: `BETTER`
+                    seeds:Sequence[int]=range(5),
+                    devices:Sequence[str]=('cpu', 'cuda')
+                   )->dict:                        # device -> `Accuracy` of each seed on the test part
     "The same training on several devices."
     from kws_nb.train import BETTER, evaluate, train
     features, labels = micro_features(data.testing.clips), data.testing.labels

@@ -8,6 +8,7 @@ __all__ = ['chance_to_tell', 'trials_needed', 'trial_study', 'study_table']
 # %% ../../nbs/studies/trials.ipynb #ee9e8113
 import numpy as np
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from ..core import *
 from ..board import build_firmware, emulated_port, reference_model
@@ -23,9 +24,9 @@ def chance_to_tell(n:int, true:float, other:float)->float: # 0..1
     far = abs(k/n - other) > norm.ppf(.975)*np.sqrt(other*(1 - other)/n) # Wilson's interval of k of n is without it
     return float(binom.pmf(k, n, true)[far].sum())
 
-def trials_needed(true=.8, other=.91, # rates, between 0 and 1
-                  power=.8,           # wanted `chance_to_tell`
-                  most=2000
+def trials_needed(true:float=.8, other:float=.91, # rates, between 0 and 1
+                  power:float=.8,                 # wanted `chance_to_tell`
+                  most:int=2000
                  )->int:
     "The number of trials from which on two rates can be told apart."
     if not (0 < true < 1 and 0 < other < 1) or true == other:
@@ -50,9 +51,9 @@ def _clips_alone(recorded, model): # label of each clip; silence is nothing, as 
 
 # %% ../../nbs/studies/trials.ipynb #05c10045
 def trial_study(recorded:Recorded,
-                path=None, # the result's JSON: read if it is of the same clips and model, else written
-                thresholds=(100, 130, 160, 180, 200, 220),
-                model=None # int8 .tflite with the usual labels; default: the reference model
+                path:Path|str|None=None, # the result's JSON: read if it is of the same clips and model, else written
+                thresholds:Sequence[int]=(100, 130, 160, 180, 200, 220),
+                model:Path|str|None=None # int8 .tflite with the usual labels; default: the reference model
                )->dict:
     "Every clip in a stream and alone."
     model = Path(model or reference_model())
@@ -63,14 +64,15 @@ def trial_study(recorded:Recorded,
                  speakers=len({c.speaker for c in recorded.clips}), thresholds=list(thresholds), within_ms=WITHIN_MS)
     study = Study(path, about)
     if study.finished: return study.finished
-    alone, results = _clips_alone(recorded, model), {}
+    alone = _clips_alone(recorded, model)
+    results:dict[str,dict] = {}
     for gaps, stream in streams.items():
         session = hear_trials(stream, emulated_port(image=build_firmware(model))) # which keeps what it has heard
         results[gaps] = {}
         for threshold in thresholds:
             found = detect_words(session.heard, threshold=threshold)
             results[gaps][str(threshold)] = _counts(score_trials(session, found))
-    counts = {row: dict(Counter(a for a, r in zip(alone, rows) if r == row)) for row in about['n']}
+    counts = {row: dict(Counter(a for a, r in zip(alone, rows) if r == row)) for row in Counter(rows)}
     return study.finish(alone=counts, streams=results)
 
 # %% ../../nbs/studies/trials.ipynb #05c10046
@@ -79,7 +81,7 @@ def _right(heard, row): # of one row, by `or_nothing`
     return Accuracy(sum(k for label, k in heard.items() if or_nothing(word, label, LABELS)), sum(heard.values()))
 
 def study_table(study:dict, # of `trial_study`
-                gaps='noise')->Table:
+                gaps:str='noise')->Table:
     "A row for the clips alone and for each threshold."
     def short(a): return f'{100*a.value:.1f} % [{100*a.interval[0]:.1f}, {100*a.interval[1]:.1f}]'
     def shares(heard): return [short(_right(heard[row], row)) for row in study['n']]

@@ -12,6 +12,7 @@ import anywidget, base64, html, io, json, os, traitlets
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -38,25 +39,25 @@ class FeatureSettings:
     top_db:float = 80.              # 1..100
     backend:str = 'torchaudio'      # or `librosa`
 
-def db_of_loudest(power,  # `[rows, frames]`
-                  top_db  # the range kept, up to 100
-                 )->np.ndarray: # -top_db..0, int8 `[rows, frames]`
+def db_of_loudest(power:np.ndarray, # `[rows, frames]`
+                  top_db:float      # the range kept, up to 100
+                 )->np.ndarray:     # -top_db..0, int8 `[rows, frames]`
     "Whole decibels below the loudest value; silence is all at the bottom."
     if not 1 <= top_db <= 100: raise KwsError(f'top_db is {top_db}; the explorer draws 1 to 100 dB')
     db = power_to_db(power, top_db)
     return np.rint(db - max(db.max(), top_db - 100)).astype(np.int8) # -100 dB: the least of power_to_db
 
 # %% ../../nbs/widgets/explorer.ipynb #55c61080
-def explore(samples,                     # float or int16, `[n]`, 16 kHz
-            settings=FeatureSettings()
-           )->dict: # `waveform` `[n]`; `stft`, `mel`, `mfcc`, `device`: `[rows, frames]`
+def explore(samples:np.ndarray, # float or int16, `[n]`, 16 kHz
+            settings:FeatureSettings=FeatureSettings()
+           )->dict:             # `waveform` `[n]`; `stft`, `mel`, `mfcc`, `device`: `[rows, frames]`
     "The numbers of all five pictures."
     s = settings
     if len(check_clip(samples)) > LONGEST_DRAWN*SAMPLE_RATE:
         raise KwsError(f'The clip lasts {len(samples)/SAMPLE_RATE:.1f} s; the explorer draws up to {LONGEST_DRAWN} s. '
                        f'Cut it: samples[:{LONGEST_DRAWN*SAMPLE_RATE}]')
-    frames = dict(n_fft=s.n_fft, win_length=s.win_length, hop_length=s.hop_length, backend=s.backend)
-    mels = dict(n_mels=s.n_mels, f_min=s.f_min, f_max=s.f_max)
+    frames:dict = dict(n_fft=s.n_fft, win_length=s.win_length, hop_length=s.hop_length, backend=s.backend)
+    mels:dict = dict(n_mels=s.n_mels, f_min=s.f_min, f_max=s.f_max)
     integers = to_int16(samples)
     return dict(waveform=integers/np.float32(32768),
                 stft=db_of_loudest(spectrogram(samples, **frames), s.top_db),
@@ -64,7 +65,7 @@ def explore(samples,                     # float or int16, `[n]`, 16 kHz
                 mfcc=mfcc(samples, top_db=s.top_db, **frames, **mels),
                 device=micro_features(integers).T)
 
-def summary(explored, settings)->str:
+def summary(explored:dict, settings:FeatureSettings)->str:
     "The frames and how they come about, the bins, the level."
     s, n = settings, len(explored['waveform'])
     bins, frames = explored['stft'].shape
@@ -74,20 +75,20 @@ def summary(explored, settings)->str:
     return f'{frames} · {bins} bins, {SAMPLE_RATE/s.n_fft:g} Hz apart · {level}'
 
 # %% ../../nbs/widgets/explorer.ipynb #c4061979
-def panel_traces(explored, settings)->list: # one dict a panel, top to bottom
+def panel_traces(explored:dict, settings:FeatureSettings)->list: # one dict a panel, top to bottom
     "What each panel draws: values, and where rows and columns lie."
     s, e = settings, explored
     columns = dict(x0=s.n_fft/2/SAMPLE_RATE, dx=s.hop_length/SAMPLE_RATE)
     return [dict(y=e['waveform']), dict(z=e['stft'], y0=0, dy=SAMPLE_RATE/s.n_fft/1000, **columns),
             dict(z=e['mel'], **columns), dict(z=e['mfcc'].round(1), **columns), dict(z=e['device'].round(2))]
 
-def hz_ticks(n_mels, f_min, f_max)->tuple: # rows, labels
+def hz_ticks(n_mels:int, f_min:float, f_max:float)->tuple: # rows, labels
     "Where round frequencies lie among mel filters, row 0 being the centre of the lowest."
     low, high = mel(f_min), mel(f_max)
     hz = [f for f in (125, 500, 1000, 2000, 4000, 8000) if f_min <= f <= f_max]
     return [float((mel(f) - low)/(high - low)*(n_mels + 1) - 1) for f in hz], [f'{f:,}' for f in hz]
 
-def panel_axes(explored, settings)->dict: # of `update_layout`
+def panel_axes(explored:dict, settings:FeatureSettings)->dict: # of `update_layout`
     "What the settings change in the layout: ranges and ticks."
     s = settings
     rows, labels = hz_ticks(s.n_mels, s.f_min, s.f_max)
@@ -97,7 +98,7 @@ def panel_axes(explored, settings)->dict: # of `update_layout`
                 coloraxis_cmin=-s.top_db)
 
 # %% ../../nbs/widgets/explorer.ipynb #47df9162
-def panel_layout(fig):
+def panel_layout(fig:go.Figure)->None:
     "What no setting changes: titles, units, colours; the device's from 0 to 26."
     def colours(first, last, title, scale, ticks=None, **kwargs): # with a bar beside the panels `first` to `last`
         low, high = fig.layout[f'yaxis{last}'].domain[0], fig.layout[f'yaxis{first}'].domain[1]
@@ -121,8 +122,8 @@ def panel_layout(fig):
 TITLES = ('Waveform', 'STFT', 'Mel spectrogram', 'MFCC (c0, the level, is off the colour scale)',
           'What the device hears (the sliders do not change it)')
 
-def spectrogram_figure(samples,                   # float or int16, `[n]`, 16 kHz
-                       settings=FeatureSettings()
+def spectrogram_figure(samples:np.ndarray, # float or int16, `[n]`, 16 kHz
+                       settings:FeatureSettings=FeatureSettings()
                       )->go.Figure:
     "The five panels, one below the other over the same seconds: zooming one zooms all."
     explored = explore(samples, settings)
@@ -144,9 +145,9 @@ def spectrogram_figure(samples,                   # float or int16, `[n]`, 16 kH
     return fig.update_layout(**panel_axes(explored, settings))
 
 # %% ../../nbs/widgets/explorer.ipynb #b66b4e77
-def clip_choices(clips=None, # name -> samples, or path of an audio file
-                 root=None   # of recordings, default `data/recordings`
-                )->dict:     # name -> samples or path
+def clip_choices(clips:dict|None=None,   # name -> samples, or path of an audio file
+                 root:Path|str|None=None # of recordings, default `data/recordings`
+                )->dict:                 # name -> samples or path
     "All clips to choose from."
     clips = {} if clips is None else clips
     if not isinstance(clips, dict):
@@ -157,7 +158,7 @@ def clip_choices(clips=None, # name -> samples, or path of an audio file
     spoken = {f'synthetic: {path.stem}': path for path in synthetic}
     return {str(name): clip for name, clip in clips.items()} | own | spoken
 
-def wav_bytes(samples # float or int16, `[n]`
+def wav_bytes(samples:np.ndarray # float or int16, `[n]`
              )->bytes:
     "A WAV file in memory, to play."
     import soundfile as sf
@@ -166,10 +167,10 @@ def wav_bytes(samples # float or int16, `[n]`
     return file.getvalue()
 
 # %% ../../nbs/widgets/explorer.ipynb #b43359db
-def packed(value):
+def packed(value:object)->object:
     "An array as plotly.js reads it, bytes in base64; anything else as it is."
     if not isinstance(value, np.ndarray): return value
-    array = dict(dtype=value.dtype.str[1:], bdata=base64.b64encode(np.ascontiguousarray(value)).decode())
+    array = dict(dtype=value.dtype.str[1:], bdata=base64.b64encode(value.tobytes()).decode())
     return array if value.ndim == 1 else array | {'shape': ', '.join(map(str, value.shape))}
 
 def changes(new:dict, old:dict)->dict:
@@ -179,15 +180,17 @@ def changes(new:dict, old:dict)->dict:
 # %% ../../nbs/widgets/explorer.ipynb #72d81e30
 class PanelsView(anywidget.AnyWidget):
     "The five panels in the browser."
-    _drawing = (files('kws_nb.widgets')/'explorer.mjs').read_text()
+    _drawing = (files('kws_nb.widgets')/'explorer.mjs').read_text(encoding='utf-8')
     _esm = 'const module = undefined;' + get_plotlyjs() + _drawing # where plotly.js finds a module, it hides in it
     figure = traitlets.Dict().tag(sync=True)
+    _traces:list # what is drawn
+    _axes:dict
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs)->None:
         super().__init__(**kwargs)
         self.on_msg(lambda *_: self.send_state('figure')) # a page is ready: what was sent before is lost on it
 
-    def show(self, samples, settings=FeatureSettings())->str: # its `summary`
+    def show(self, samples:np.ndarray, settings:FeatureSettings=FeatureSettings())->str: # its `summary`
         "Draw a clip: the first time all, then what changed."
         explored = explore(samples, settings)
         traces, axes = panel_traces(explored, settings), panel_axes(explored, settings)
@@ -204,7 +207,7 @@ class PanelsView(anywidget.AnyWidget):
 # %% ../../nbs/widgets/explorer.ipynb #9ade4782
 class Controls(widgets.VBox):
     "The sliders; `settings` is where they stand."
-    def __init__(self, changed): # called after each move
+    def __init__(self, changed:Callable)->None: # called after each move
         look = dict(style={'description_width': '80px'}, layout={'width': '280px'})
         def whole(about, value, low, high, **kwargs):
             return widgets.IntSlider(value, low, high, description=about, **kwargs, **look)
@@ -237,7 +240,7 @@ class Controls(widgets.VBox):
 # %% ../../nbs/widgets/explorer.ipynb #4fa4560e
 class SpectrogramExplorer(widgets.HBox):
     "Choose a clip, hear it, and see it in five pictures that follow the sliders."
-    def __init__(self, clips=None): # of `clip_choices`
+    def __init__(self, clips:dict|None=None)->None: # of `clip_choices`
         self.clips = clip_choices(clips)
         self.clip = widgets.Dropdown(options=list(self.clips), layout={'width': '280px'})
         self.audio = widgets.Audio(autoplay=False, loop=False, layout={'width': '280px'})

@@ -24,10 +24,10 @@ def check_seconds(seconds:float)->float:
         raise KwsError(f'A recording of {seconds} s is not possible; choose 0.1 to {MAX_SECONDS} s')
     return float(seconds)
 
-def decode_samples(data,          # little-endian float32, from the browser
-                   rate:int,      # of its audio context, Hz
-                   seconds=1.     # that were asked for
-                  )->np.ndarray:  # float32 `[seconds * 16000]`, -1..1
+def decode_samples(data:bytes,      # little-endian float32, from the browser
+                   rate:int,        # of its audio context, Hz
+                   seconds:float=1. # that were asked for
+                  )->np.ndarray:    # float32 `[seconds * 16000]`, -1..1
     "Samples as the browser sent them, checked, at 16 kHz."
     again = 'Record again'
     if not (isinstance(rate, int) and 8_000 <= rate <= 192_000):
@@ -44,9 +44,9 @@ def decode_samples(data,          # little-endian float32, from the browser
     return fit_length(np.clip(resample(samples, rate), -1, 1), round(seconds*SAMPLE_RATE))
 
 # %% ../../nbs/widgets/recorder.ipynb #2b000015
-def read_upload(data:bytes,      # a whole audio file
-                name='the file'  # for messages
-               )->np.ndarray:    # float32 `[n]`, mono, 16 kHz
+def read_upload(data:bytes,         # a whole audio file
+                name:str='the file' # for messages
+               )->np.ndarray:       # float32 `[n]`, mono, 16 kHz
     "An uploaded file, at most a minute of sound."
     if len(data) > LARGEST_UPLOAD:
         raise KwsError(f'{name} has {len(data)/1e6:.1f} MB; the limit is {LARGEST_UPLOAD/1e6:.0f} MB. '
@@ -76,7 +76,7 @@ class _Shared(anywidget.AnyWidget): # what both halves know
     @traitlets.validate('seconds')
     def _check_seconds(self, proposal): return check_seconds(proposal['value'])
 
-    def open(self): # a stored notebook has no kernel: there the widget is its picture
+    def open(self)->None: # a stored notebook has no kernel: there the widget is its picture
         if not os.environ.get('KWS_NB_STATIC'): super().open()
 
     def _repr_mimebundle_(self, **kwargs):
@@ -86,7 +86,8 @@ class _Shared(anywidget.AnyWidget): # what both halves know
 
 # %% ../../nbs/widgets/recorder.ipynb #2b00002c
 class _Kept(_Shared): # what was recorded, and what can be done with it
-    _root = _recorded = None
+    _root:Path|str|None = None
+    _recorded:np.ndarray|None = None
 
     def __repr__(self):
         recorded = 'nothing' if self._recorded is None else f'{len(self._recorded):,} samples'
@@ -99,7 +100,7 @@ class _Kept(_Shared): # what was recorded, and what can be done with it
             raise KwsError('Nothing is recorded yet. Press Record in the widget, or upload a file')
         return self._recorded
 
-    def trim(self):
+    def trim(self)->None:
         "Keep the loudest second only."
         self._keep(loudest_second(self.samples), 'The loudest second')
 
@@ -124,11 +125,12 @@ class _Kept(_Shared): # what was recorded, and what can be done with it
 class Recorder(_Kept):
     "Records a word in the browser: `samples` has it, `save` stores it."
     def __init__(self,
-                 seconds=1.,   # to record, 0.1 to 60
-                 label='',     # what will be said
-                 speaker='me', # who says it
-                 root=None,    # default `data/recordings`
-                 **kwargs):    # other traits: `countdown`
+                 seconds:float=1.,        # to record, 0.1 to 60
+                 label:str='',            # what will be said
+                 speaker:str='me',        # who says it
+                 root:Path|str|None=None, # default `data/recordings`
+                 **kwargs                 # other traits: `countdown`
+                )->None:
         self._root = root
         super().__init__(seconds=seconds, label=label, speaker=speaker, **kwargs)
         self.on_msg(self._answer)

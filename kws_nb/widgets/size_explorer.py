@@ -9,28 +9,32 @@ __all__ = ['BITS', 'kernel_inside', 'is_fast', 'conv_cycles', 'linear_cycles', '
 # %% ../../nbs/widgets/size_explorer.ipynb #5c96174c
 import base64, os
 import ipywidgets as w
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import TYPE_CHECKING
 from ..core import *
 from ..models import TinyConv
 from ..packing import KERNEL_COLUMNS, KERNEL_ROWS
 from ..results import *
 from ..size import *
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 # %% ../../nbs/widgets/size_explorer.ipynb #39a78183
-def kernel_inside(size, kernel, stride)->list: # one number for each output row or column
+def kernel_inside(size:int, kernel:int, stride:int)->list: # one number for each output row or column
     "How many of the kernel's rows (or columns) lie inside the image, with TensorFlow's SAME."
     outputs = -(-size//stride)
     before = max((outputs - 1)*stride + kernel - size, 0)//2
     return [min(i*stride - before + kernel, size) - max(i*stride - before, 0) for i in range(outputs)]
 
-def is_fast(kernel, # rows, columns
-            stride  # rows, columns
+def is_fast(kernel:Sequence[int], # rows, columns
+            stride:Sequence[int]  # rows, columns
            )->bool:
     "Does the convolution of 4 pixels at once take this shape?"
     return kernel[0] <= KERNEL_ROWS and KERNEL_COLUMNS - 2 <= kernel[1] <= KERNEL_COLUMNS and stride[1] == 2
 
-def conv_cycles(channels, kernel, stride)->int: # estimated
+def conv_cycles(channels:int, kernel:Sequence[int], stride:Sequence[int])->int: # estimated
     "Cycles of the convolution on a Cortex-M4."
     rows = kernel_inside(N_FRAMES, kernel[0], stride[0])
     columns = kernel_inside(N_CHANNELS, kernel[1], stride[1])
@@ -41,7 +45,7 @@ def conv_cycles(channels, kernel, stride)->int: # estimated
     copying = sum(row_copies)*sum(rows)
     return round(copying + pixels*(70.5 + 35.86*channels) + pixels*groups*(81.55 + 5.8385*padded))
 
-def linear_cycles(inputs)->int: # estimated
+def linear_cycles(inputs:int)->int: # estimated
     "Cycles of the linear layer with 4 outputs, and of the softmax."
     return round(5.9*inputs + 282 if inputs % 4 == 0 else 29*inputs + 400) + 1400
 
@@ -77,12 +81,12 @@ def _check_shape(channels, kernel, stride, bits):
             raise KwsError(f'{name}: {value} is not a whole number from 1 to {high}')
     if bits not in BITS: raise KwsError(f'{bits} bits: choose one of {", ".join(map(str, BITS))}')
 
-def estimate_size(channels=8, kernel=TinyConv.kernel, stride=(2, 2), bits=8,
-                  board='nano33ble' # key of `BOARDS`
+def estimate_size(channels:int=8, kernel:Sequence[int]=TinyConv.kernel, stride:Sequence[int]=(2, 2), bits:int=8,
+                  board:str='nano33ble' # key of `BOARDS`
                  )->SizeEstimate:
     "Parameters, bytes and estimated time of a TinyConv of some shape."
     _check_shape(channels, kernel, stride, bits)
-    board, fast, taps = find_board(board), is_fast(kernel, stride), kernel[0]*kernel[1]
+    spec, fast, taps = find_board(board), is_fast(kernel, stride), kernel[0]*kernel[1]
     rows, columns = -(-N_FRAMES//stride[0]), -(-N_CHANNELS//stride[1])
     inputs, groups = rows*columns*channels, -(-channels//4)
     weights, width = taps*channels + len(LABELS)*inputs, max(1, bits//8)
@@ -93,7 +97,7 @@ def estimate_size(channels=8, kernel=TinyConv.kernel, stride=(2, 2), bits=8,
     peak = (N_FRAMES*N_CHANNELS + inputs)*width
     flash, ram = _REST_FLASH[fast] + model, _REST_RAM[fast] + (inputs + scratch)*width
     cycles = conv_cycles(channels, kernel, stride) + linear_cycles(inputs)
-    ms = 1000*cycles/board.clock_hz if bits == 8 and board.core == 'Cortex-M4F' and taps > 1 else None
+    ms = 1000*cycles/spec.clock_hz if bits == 8 and spec.core == 'Cortex-M4F' and taps > 1 else None
     parameters, macs = weights + channels + len(LABELS), (taps + len(LABELS))*inputs
     return SizeEstimate(channels, tuple(kernel), tuple(stride), bits, parameters, macs, -(-weights*bits//8),
                         peak, flash, ram, ms, fits(flash, ram, board))
@@ -121,7 +125,7 @@ def estimate_html(e:SizeEstimate)->str:
 # %% ../../nbs/widgets/size_explorer.ipynb #a53b4585
 class SizeExplorer(w.VBox):
     "Sliders for the shape of a TinyConv, and what it would take."
-    def __init__(self):
+    def __init__(self)->None:
         def slider(about, value, high): return w.IntSlider(value, 1, high, description=about, **look)
         look = dict(style=dict(description_width='130px'), layout=dict(width='420px'))
         boards = [(board.name, key) for key, board in BOARDS.items()]
@@ -137,7 +141,7 @@ class SizeExplorer(w.VBox):
         self.update()
         super().__init__([*self.controls.values(), self.shown])
 
-    def update(self, _=None):
+    def update(self, _:object=None)->None:
         "Show the estimate for the sliders as they stand."
         v = {name: control.value for name, control in self.controls.items()}
         kernel, stride = (v['rows'], v['columns']), (v['down'], v['across'])
@@ -150,8 +154,8 @@ class SizeExplorer(w.VBox):
         return {'text/plain': 'SizeExplorer', 'image/png': base64.b64encode(picture).decode()}
 
 # %% ../../nbs/widgets/size_explorer.ipynb #1a8bfdaf
-def plot_estimates(shapes, # of (kernel, stride)
-                   channels=(1, 2, 4, 8, 16, 32, 64), board='nano33ble'): # plotly Figure
+def plot_estimates(shapes:Iterable[tuple], # of (kernel, stride)
+                   channels:Sequence[int]=(1, 2, 4, 8, 16, 32, 64), board:str='nano33ble')->'go.Figure':
     "Estimated time over flash, a line for each shape, a mark for each number of filters."
     import plotly.graph_objects as go
     figure = go.Figure()

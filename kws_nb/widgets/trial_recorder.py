@@ -8,7 +8,9 @@ __all__ = ['TrialRecorder', 'record_trials']
 # %% ../../nbs/widgets/trial_recorder.ipynb #a597d4f4
 import os
 import ipywidgets as w
+from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from ..core import *
 from ..board import EMULATED
 from ..recordings import *
@@ -22,7 +24,7 @@ class _Missing(w.VBox): # counts what is recorded
         "What is still to be recorded."
         return {word: left for word in self.words if (left := self.n - len(recordings(word, self.root))) > 0}
 
-    def update(self, _=None):
+    def update(self, _:object=None)->None:
         "Count, and go on to the next word when one is complete."
         missing = self.missing()
         left = ', '.join(f'<b>{word}</b> {left} of {self.n}' for word, left in missing.items())
@@ -42,7 +44,9 @@ class _Missing(w.VBox): # counts what is recorded
 # %% ../../nbs/widgets/trial_recorder.ipynb #05c10036
 class TrialRecorder(_Missing):
     "The recorder, what is still missing, and a button that sends the recordings to the board."
-    def __init__(self, words=KEYWORDS, n=FEWEST_TRIALS, speaker='me', root=None, board=EMULATED):
+    def __init__(self, words:Sequence[str]=KEYWORDS, n:int=FEWEST_TRIALS, speaker:str='me',
+                 root:Path|str|None=None, board:str=EMULATED
+                )->None:
         if n < 1: raise KwsError(f'n is {n}; expected 1 or more')
         self.words, self.n, self.root, self.board = [check_label(word) for word in words], n, root, board
         self.shown, self.result = w.HTML(), w.HTML()
@@ -53,7 +57,7 @@ class TrialRecorder(_Missing):
         self.update()
         super().__init__([] if os.environ.get('KWS_NB_STATIC') else [self.shown, self.recorder, self.send, self.result])
 
-    def hear(self, _=None):
+    def hear(self, _:object=None)->None:
         "Let the board hear what is recorded, and show table 2."
         style = 'white-space: pre; overflow-x: auto; line-height: 1.3'
         def show(text): self.result.value = f'<pre style="{style}">{escape(text)}</pre>'
@@ -67,9 +71,9 @@ class TrialRecorder(_Missing):
         except KwsError as error: show(str(error))
 
 # %% ../../nbs/widgets/trial_recorder.ipynb #05c10037
-def record_trials(words=KEYWORDS, n=FEWEST_TRIALS, # recordings of each
-                  speaker='me', root=None,         # default `data/recordings`
-                  board=EMULATED                   # a port
+def record_trials(words:Sequence[str]=KEYWORDS, n:int=FEWEST_TRIALS, # recordings of each
+                  speaker:str='me', root:Path|str|None=None,         # default `data/recordings`
+                  board:str=EMULATED                                 # a port
                  )->TrialRecorder:
     "Record words for a test of the board, then send them to it."
     return TrialRecorder(words, n, speaker, root, board)
