@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 NOTEBOOKS = $(shell find nbs -name "*.ipynb" -not -path "*/.*" | sort)
 
-.PHONY: demo test quick lab firmware bench docs readme export outputs pictures check clean
+.PHONY: demo test quick lab firmware bench docs readme export outputs pictures licenses check clean
 
 demo: $(INSTALLED)
 	$(BIN)/kws-nb demo
@@ -48,6 +48,10 @@ outputs: $(INSTALLED)
 # Each widget, photographed in a browser.
 pictures: $(INSTALLED)
 	$(BIN)/python tools/screenshots.py
+
+# What the requirements bring, and under which licences; with Python 3.11, whose packages the list names.
+licenses: $(INSTALLED)
+	$(BIN)/python tools/licenses.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

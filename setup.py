@@ -48,9 +48,22 @@ def requirements(name):
     return [line for line in settings.get(name, "").split() if line]
 
 
-extras = {
-    key.removesuffix("_requirements"): requirements(key) for key in settings if key.endswith("_requirements")
-}
+def classifiers():
+    lines = settings["classifiers"].strip().splitlines()
+    return lines + [f"Programming Language :: Python :: {version}" for version in settings["python_versions"].split()]
+
+
+def project_urls():
+    repository = settings["git_url"]
+    return {
+        "Documentation": settings["doc_host"] + settings["doc_baseurl"],
+        "Source": repository,
+        "Issues": f"{repository}/issues",
+        "Changelog": f"{repository}/blob/{settings['branch']}/CHANGELOG.md",
+    }
+
+
+extras = {key.removesuffix("_requirements"): requirements(key) for key in settings if key.endswith("_requirements")}
 extras["all"] = [line for name in ("train", "notebook", "firmware", "convert") for line in extras[name]]
 
 setup(
@@ -61,8 +74,11 @@ setup(
     long_description_content_type="text/markdown",
     author=settings["author"],
     author_email=settings["author_email"],
-    license="Apache-2.0",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE", "NOTICE", "licenses.md"],
     url=settings["git_url"],
+    project_urls=project_urls(),
+    classifiers=classifiers(),
     keywords=settings["keywords"],
     packages=find_packages(include=["kws_nb", "kws_nb.*"]),
     package_data={"kws_nb.widgets": ["*.mjs", "*.css", "*.png"]},

@@ -7,7 +7,7 @@ __all__ = ['ARENA_STEP', 'ARENA_SPARE', 'ARENA_LIMIT', 'TFLM_OPERATORS', 'tflm_a
            'write_arduino_library']
 
 # %% ../nbs/library/arduino.ipynb #a2d00005
-import shutil, tempfile, zipfile
+import shutil, zipfile
 from pathlib import Path
 from .core import *
 from .host import silenced
@@ -77,6 +77,7 @@ def _write_zip(folder, path): # the folder itself is the archive's top
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(folder.rglob('*')):
             entry = zipfile.ZipInfo(f'{folder.name}/{file.relative_to(folder).as_posix()}')
+            entry.external_attr = 0o644 << 16 # else only its owner may read it
             if file.is_file(): archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
 
 def write_arduino_library(folder=None, # default: build/arduino/kws_nb

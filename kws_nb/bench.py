@@ -11,7 +11,7 @@ import numpy as np
 from .core import *
 from .audio import fit_length, read_clip, to_int16
 from .board import *
-from .protocol_emulated import CLOCK_HZ, Machine
+from .protocol_emulated import Machine
 from .size import image_size
 from .training_bench import *
 
@@ -55,12 +55,12 @@ def host_latencies(seconds=.3 # for each engine
                   )->dict:    # engine -> ms, or why there is no time
     "Median time of one clip through the reference model on one core of this machine."
     from kws_nb.codegen import core_sources
-    from kws_nb.graph import quantize_features, read_tflite
+    from kws_nb.graph import read_tflite
     from kws_nb.latency import core_engine, litert_engine, micro_engine, time_engines, torch_engine
     from kws_nb.train import load_model
     model, int8 = load_model(models_dir()/'tinyconv.safetensors')[0], reference_model().read_bytes()
     features = np.zeros((1, N_FRAMES, N_CHANNELS), np.float32)
-    codes = quantize_features(features, read_tflite(int8).inputs[0])
+    codes = read_tflite(int8).inputs[0].quantize(features)
     engines = {'PyTorch, eager': lambda: torch_engine(model, features),
                'TFLite, int8': lambda: litert_engine(int8, codes),
                'TFLite Micro, int8': lambda: micro_engine(int8, codes),

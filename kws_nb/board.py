@@ -11,6 +11,7 @@ import binascii, hashlib, os, re, shutil, subprocess, sys, tempfile, time
 import serial
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import quote
 from .core import *
@@ -30,7 +31,7 @@ def _cross_compiler(toolchain):
         if shutil.which('arm-none-eabi-gcc'): return ['arm-none-eabi-gcc']
         raise KwsError('arm-none-eabi-gcc is not installed. On Debian: apt-get install gcc-arm-none-eabi')
     if toolchain != 'clang': raise KwsError(f'{toolchain!r} is no toolchain; there are clang and gcc')
-    try: import ziglang
+    try: import_module('ziglang')
     except ImportError:
         raise KwsError('ziglang, which compiles firmware, is not installed: pip install "kws_nb[firmware]"') from None
     return [sys.executable, '-m', 'ziglang', 'cc']

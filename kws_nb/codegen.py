@@ -126,7 +126,7 @@ def feature_multiplier(tensor:Tensor # the model's input
         multiplier = round(factor*2**shift)
         if multiplier*MAX_FEATURE + 2**shift >= 2**32: break
         codes = np.clip((features*multiplier + 2**(shift - 1) >> shift) + tensor.zero_point, -128, 127)
-        if (codes == quantize_features(features*FEATURE_SCALE, tensor)).all(): return multiplier, shift
+        if (codes == tensor.quantize(features*FEATURE_SCALE)).all(): return multiplier, shift
     says = f'The input scale {tensor.scale[0]} is too far from the features\' 0 … 26'
     raise KwsError(f'{says}; calibrate with real clips')
 
@@ -170,7 +170,7 @@ def _live_text(name, graph): # labels, name and header lines of a model that the
         needed = f'[1, {N_FRAMES}, {N_CHANNELS}, 1] or [1, {N_FRAMES*N_CHANNELS}], and a score for each label'
         shapes = f'The model turns {list(input_.shape)} into {list(output.shape)}'
         raise KwsError(f'{shapes}; the spotter needs {needed}. Use a model of that shape')
-    labels = model_labels(graph)
+    labels = graph.labels
     if labels != LABELS: name = f'{name} {",".join(labels)}'
     multiplier, shift = feature_multiplier(input_)
     longest = max(160, 80 + 5*len(labels), 22 + len(name)) # of a prediction, and of the answer to name%

@@ -366,7 +366,7 @@ def run_tflite(model,     # path or bytes
     if not _fits_input(features.shape[1:], input_.shape[1:]):
         raise KwsError(f'The model takes {list(input_.shape)}, the features are {list(features.shape)}. '
                        'Make them with micro_features')
-    if input_.dtype == 'int8' and features.dtype != np.int8: features = quantize_features(features, input_)
+    if input_.dtype == 'int8' and features.dtype != np.int8: features = input_.quantize(features)
     run = _interpreter(content, engine or best_engine())
     outputs = np.zeros((len(features), *graph.outputs[0].shape[1:]), graph.outputs[0].dtype)
     for output, x in zip(outputs, features): output[:] = run(x.reshape(1, *input_.shape[1:]))[0]

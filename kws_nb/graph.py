@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST_BYTES', 'LABELS_ENTRY', 'VIEWS', 'dtype_bits', 'Tensor', 'Operator', 'Graph', 'read_tflite', 'same_pads',
-           'check_operator', 'check_graph', 'file_parts', 'quantize_features', 'model_labels']
+           'file_parts']
 
 # %% ../nbs/library/graph.ipynb #812473c5
 import json, math
@@ -52,6 +52,13 @@ class Tensor:
         "A stored weight or bias; shapes, axes and paddings are constants too, but no parameters."
         return self.data is not None and (len(self.scale) > 0 or 'float' in self.dtype)
 
+    def quantize(self,
+                 values # real
+                )->np.ndarray: # int8, of the same shape
+        "Real values as this tensor's codes; features as the input's."
+        codes = np.rint(np.asarray(values, np.float64)/np.float64(self.scale[0])) + self.zero_point
+        return np.clip(codes, -128, 127).astype(np.int8)
+
 # %% ../nbs/library/graph.ipynb #3336f3d0
 @dataclass(eq=False)
 class Operator:
@@ -60,6 +67,7 @@ class Operator:
     inputs: list         # of Tensor or None
     outputs: list
     options: dict
+    misfit: str = ''     # what is wrong with its shapes, as recorded, where some are known only when the model runs
 
 @dataclass(eq=False)
 class Graph:
@@ -67,7 +75,16 @@ class Graph:
     inputs: list
     outputs: list
     operators: list
-    labels: tuple = ()   # what the outputs stand for, where the file says it
+    named: tuple = ()    # labels, where the file has them
+
+    @property
+    def labels(self)->tuple:
+        "What the scores stand for: the file's metadata says it; where that is silent, `LABELS`."
+        labels, n = self.named or LABELS, self.outputs[0].shape[-1]
+        if len(labels) != n:
+            raise KwsError(f'The model gives {n} scores, and there are {len(labels)} labels: {", ".join(labels)}. '
+                           'Convert it from a network that names its labels')
+        return labels
 
 # %% ../nbs/library/graph.ipynb #64918dbf
 _CONV = 'Padding StrideH StrideW DilationHFactor DilationWFactor FusedActivationFunction'
@@ -144,7 +161,7 @@ def read_tflite(source # path or bytes
         graph = _read_graph(tflite, model, model.Subgraphs(0))
     except KwsError: raise
     except Exception as error: raise _damaged(name, error) from None
-    check_graph(graph, name)
+    _check_graph(graph, name)
     return graph
 
 # %% ../nbs/library/graph.ipynb #2b5e61ab
@@ -272,29 +289,25 @@ _OUTPUT_RULES = dict(CONV_2D=_conv_output, DEPTHWISE_CONV_2D=_depthwise_output, 
                      FULLY_CONNECTED=_connected_output, MEAN=_mean_output, PAD=_pad_output, SOFTMAX=_same_output,
                      **dict.fromkeys(VIEWS, _view_output))
 
-def check_operator(op:Operator,
-                   name='the model' # of the file, for the message
-                  ):
-    "Refuse an operator whose tensors do not follow from each other."
-    if op.name not in _OUTPUT_RULES: return
+def _misfit(op): # what keeps its tensors from following from each other
+    if op.name not in _OUTPUT_RULES: return ''
     try:
         _fit(op.outputs and op.outputs[0] is not None, 'no output')
         given, expected = op.outputs[0].shape, _OUTPUT_RULES[op.name](op)
         _fit(given == expected, f'the output is {list(given)} and should be {list(expected)}')
-    except ValueError as error:
-        what = f'the tensors of {op.name} do not fit together ({error})'
-        raise KwsError(f'{name} is damaged: {what}. Convert the model again') from None
+    except ValueError as error: return f'the tensors of {op.name} do not fit together ({error})'
+    return ''
 
-def check_graph(graph:Graph, name='the model'):
-    "Check all operators whose shapes are known before the model runs."
+def _check_graph(graph, name): # all operators; refused are those whose shapes are known before the model runs
     for op in graph.operators:
+        op.misfit = _misfit(op)
         tensors = [t for t in (*op.inputs, *op.outputs) if t is not None]
         if any(t.is_open for t in tensors): continue
         joined = op.name in VIEWS and tensors[0].size != tensors[-1].size and any(t.any_batch for t in tensors)
         if joined:
             says = f'{name} takes any number of inputs at a time, and its {op.name} joins them with another dimension'
             raise KwsError(f'{says}, whose size is known only when it runs. Convert it with a batch of 1')
-        check_operator(op, name)
+        if op.misfit: raise KwsError(f'{name} is damaged: {op.misfit}. Convert the model again')
 
 # %% ../nbs/library/graph.ipynb #b1197e18
 def _vectors(tensor): # bytes of the scales and zero points of a tensor, its name and its shape
@@ -324,20 +337,3 @@ def file_parts(source # path or bytes
     try: parts = _count_parts(tflite.Model.GetRootAs(content))
     except Exception as error: raise _damaged(name, error) from None
     return parts | {'tables and alignment': len(content) - sum(parts.values())}
-
-# %% ../nbs/library/graph.ipynb #44b0f8ec
-def quantize_features(features, # float32
-                      tensor    # the model's input
-                     )->np.ndarray: # int8
-    "Real values as the input's codes."
-    codes = np.rint(np.asarray(features, np.float64)/np.float64(tensor.scale[0])) + tensor.zero_point
-    return np.clip(codes, -128, 127).astype(np.int8)
-
-def model_labels(graph:Graph # of `read_tflite`
-                )->tuple:
-    "What a model's scores stand for: its metadata says it; where that is silent, `LABELS`."
-    labels, n = graph.labels or LABELS, graph.outputs[0].shape[-1]
-    if len(labels) != n:
-        raise KwsError(f'The model gives {n} scores, and there are {len(labels)} labels: {", ".join(labels)}. '
-                       'Convert it from a network that names its labels')
-    return labels

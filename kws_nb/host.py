@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['HOST_FLAGS', 'CORE_SOURCES', 'HOST_SOURCES', 'host_compiler', 'sources_hash', 'compile_c', 'load_c', 'core_units',
-           'compile_core', 'c_core', 'as_pointer', 'n_cores', 'share_out', 'torch_threads', 'silenced']
+           'compile_core', 'open_core', 'c_core', 'as_pointer', 'n_cores', 'share_out', 'torch_threads', 'silenced']
 
 # %% ../nbs/library/host.ipynb #ae9e827b
 import hashlib, os, re, shutil, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from functools import lru_cache
+from importlib import import_module
 from importlib.resources import files
 from io import StringIO
 from pathlib import Path
@@ -23,7 +24,7 @@ def host_compiler()->list: # a command, ready for its arguments
     for name in (os.environ.get('CC', ''), 'cc', 'gcc', 'clang'):
         command = name.split()
         if command and shutil.which(command[0]): return command
-    try: import ziglang
+    try: import_module('ziglang')
     except ImportError: raise KwsError('No C compiler found. Install one with: pip install ziglang') from None
     return [sys.executable, '-m', 'ziglang', 'cc']
 
@@ -65,7 +66,7 @@ def _open_c(library, declares):
     from cffi import FFI
     ffi = FFI()
     for text in declares:
-        if isinstance(text, Path): text = re.sub(r'^#.*$', '', text.read_text(), flags=re.M)
+        if isinstance(text, Path): text = re.sub(r'^#(?!define \w+ \d+$).*$', '', text.read_text(), flags=re.M)
         ffi.cdef(text)
     try: return ffi, ffi.dlopen(str(library))
     except OSError as error:
@@ -106,12 +107,19 @@ def compile_core(output, # the shared library to write
     "Compile the C core as a shared library for this machine."
     return compile_c(output, _host_units(), [firmware_dir()/'kws/src'], compiler=compiler)
 
+def _core_headers():
+    return [firmware_dir()/name for name in ('kws/src/kws_config.h', 'kws/src/kws_nn.h', 'host/kws_host.h')]
+
+def open_core(library # of `compile_core`
+             )->tuple: # `ffi` and `lib` of cffi
+    "Load a compiled C core."
+    return _open_c(library, _core_headers())
+
 # %% ../nbs/library/host.ipynb #25075428
 @lru_cache(1)
 def _loaded_core():
-    declares = [firmware_dir()/'kws/src/kws_nn.h', firmware_dir()/'host/kws_host.h']
-    if not checkout(): return _open_c(files('kws_nb')/'_core.so', declares)
-    return load_c('kws_core', _host_units(), declares, [firmware_dir()/'kws/src'])
+    if not checkout(): return open_core(files('kws_nb')/'_core.so')
+    return load_c('kws_core', _host_units(), _core_headers(), [firmware_dir()/'kws/src'])
 
 def c_core()->tuple: # `ffi` and `lib` of cffi; a call releases the GIL
     "The C core, compiled and loaded at the first call; its declarations are read from its headers."

@@ -39,7 +39,6 @@ def _narrow(layer): # weights `[outputs, inputs]`, bias, multiplier, shift; None
 
 # %% ../nbs/library/kernels.ipynb #05bd38a2
 _HEAD_OUTPUTS, _BLOCK_OUTPUTS = 4, 8 # of kws_conv2d_pairs: in a row of the output
-_HEAD_WORDS, _BLOCK_WORDS = 6, 10     # of scratch, for a row of the input
 
 def _filter_text(p): # a kws_pairs_filter
     rows = ', '.join('{' + ', '.join(f'0x{w:08x}u' for w in row) + '}' for row in p['weights'])
@@ -69,7 +68,7 @@ def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
     named = dict(filters=('kws_pairs_filter', [_filter_text(p) for p in filters]),
                  rows=('kws_pairs_row', [_row_text(f, y) for y in range(f['output_height'])]))
     return Layer('conv2d_pairs', fields | dict(blocks=blocks, input_zero=zero), named, layer.inputs, layer.outputs,
-                 layer.comment, rows=layer.rows, scratch=4*f['input_height']*(_HEAD_WORDS + _BLOCK_WORDS*blocks))
+                 layer.comment, rows=layer.rows, scratch=4*f['input_height']*(HEAD_WORDS + BLOCK_WORDS*blocks))
 
 # %% ../nbs/library/kernels.ipynb #9e46df98
 def _dot4_arrays(layer, order=None): # packed weights and the rest, or None

@@ -14,7 +14,7 @@ from pathlib import Path
 from .core import *
 from .board import Board, build_firmware, emulated_port
 from .convert import *
-from .graph import model_labels, read_tflite
+from .graph import read_tflite
 from .data import *
 from .features import micro_features
 from .results import *
@@ -81,7 +81,7 @@ def evaluate_file(path,         # .safetensors or .tflite
         model, _ = load_model(path)
         labels, answer = model.labels, lambda clips: predict(model, micro_features(clips))
     elif path.suffix == '.tflite':
-        labels = model_labels(read_tflite(path))
+        labels = read_tflite(path).labels
         answer = partial(_on_board, path) if board else lambda clips: run_tflite(path, micro_features(clips))
     else: raise KwsError(f'{path} is neither a .safetensors checkpoint nor a .tflite')
     data = data or load_data(words=labels[len(LABELS) - len(KEYWORDS):])

@@ -154,7 +154,7 @@ def core_engine(sources:dict, # of `core_sources`: file name -> text
     inputs, outputs, words = (int(re.search(pattern, header)[1]) for pattern in patterns)
     if x.dtype != np.int8 or x.size != len(x)*inputs:
         raise KwsError(f'The model takes int8 codes, {inputs} for a clip; got {x.dtype} {list(x.shape)}. '
-                       'Use `quantize_features`')
+                       'Use `Tensor.quantize`')
     units = core_units(*(name for name in CORE_SOURCES if '_s8' in name))
     declares = ['void kws_model_invoke(const int8_t* input, int8_t* scores, void* workspace);']
     ffi, lib = load_c('model', units, declares, [firmware_dir()/'kws/src'], sources)

@@ -55,7 +55,7 @@ _REMEDIES = dict(float32='Convert with calibration clips', uint8='Convert again 
 def _remedy(dtype): return _REMEDIES.get(dtype, 'Convert with calibration clips, inputs and outputs as int8')
 
 def _check_core(op): # can the C core run it?
-    check_operator(op)
+    if op.misfit: raise KwsError(f'The model is damaged: {op.misfit}. Convert the model again')
     for tensor in (op.inputs[0], op.outputs[0]):
         called = f'{tensor.name[:60]!r}'
         if tensor.dtype != 'int8':
@@ -296,7 +296,7 @@ def run_core(model,    # path or bytes of an int8 .tflite
     ffi, lib = c_core()
     graph = read_tflite(model)
     layers, codes, input_ = core_layers(graph), np.asarray(features), graph.inputs[0]
-    if codes.dtype != np.int8: codes = quantize_features(codes, input_)
+    if codes.dtype != np.int8: codes = input_.quantize(codes)
     if codes.size != len(codes)*input_.size:
         shapes = f'The model takes {list(input_.shape)}, the features are {list(codes.shape)}'
         raise KwsError(f'{shapes}. Make them with micro_features')

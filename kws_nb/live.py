@@ -7,7 +7,6 @@ __all__ = ['plot_heard', 'save_session', 'load_session', 'missing']
 
 # %% ../nbs/08_live.ipynb #e47b8f0b
 import json
-import numpy as np
 from pathlib import Path
 from .core import *
 from .board import *

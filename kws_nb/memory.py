@@ -219,6 +219,7 @@ class ModelSize:
     flash: int       # bytes of the file, or of int8 weights and int32 biases
     flash_parts: dict # -> bytes; they sum to `flash`
     alive: Liveness  # of the activations
+    counted_for: tuple = () # the inputs' shapes, where the file leaves some of their sizes open
 
     @property
     def ram(self)->int: # bytes
@@ -234,7 +235,8 @@ def measure_size(model,     # path or bytes of a .tflite, or nn.Module
         graph = read_tflite(model)
         parts = file_parts(model)
         name = name or ('model' if isinstance(model, bytes) else str(model))
-        return ModelSize(name, count_tflite(graph), sum(parts.values()), parts, tflite_liveness(graph))
+        open_ = tuple(t.shape for t in graph.inputs) if any(t.is_open for t in graph.inputs) else ()
+        return ModelSize(name, count_tflite(graph), sum(parts.values()), parts, tflite_liveness(graph), open_)
     weights, biases = (sum(p.numel() for p in model.parameters() if (p.ndim > 1) == matrix) for matrix in (True, False))
     parts = {'weights, a byte each': weights, 'biases, four bytes each': 4*biases}
     operations, alive = count_operations(model, shape), torch_liveness(model, shape, bytes_per_value=1)
@@ -251,4 +253,7 @@ def size_lines(size:ModelSize, fit:Fit)->list: # of text
     if o.uncounted:
         missing = f'not counted, for want of a rule: {", ".join(o.uncounted)}'
         lines.append(f'{missing}; MACs and FLOPs are at least what is said')
+    if size.counted_for:
+        shapes = ', '.join(str(list(shape)) for shape in size.counted_for)
+        lines.append(f'the file leaves the size of its input open; all of this is for {shapes}')
     return [*lines, f'the model alone on {fit}']

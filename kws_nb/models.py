@@ -19,6 +19,8 @@ def _checked(x, shape): # a network's input, as it must be
 
 class TinyConv(nn.Module):
     "TensorFlow's tiny_conv (speech_commands example): one convolution, one linear layer."
+    kernel, stride = (10, 8), 2 # of the convolution, in time and in frequency
+
     def __init__(self,
                  channels=8,     # filters of the convolution
                  dropout=.5,     # share of activations dropped in training
@@ -26,9 +28,9 @@ class TinyConv(nn.Module):
                 ):
         super().__init__()
         self.channels, self.labels, self.shape = channels, tuple(labels), (N_FRAMES, N_CHANNELS)
-        rows, columns, stride = 10, 8, 2 # of the kernel, in time and in frequency
+        (rows, columns), stride = self.kernel, self.stride
         self.pad = nn.ZeroPad2d((*same_pads(N_CHANNELS, columns, stride), *same_pads(N_FRAMES, rows, stride)))
-        self.conv = nn.Conv2d(1, channels, (rows, columns), stride)
+        self.conv = nn.Conv2d(1, channels, self.kernel, stride)
         self.dropout = nn.Dropout(dropout)
         positions = -(-N_FRAMES//stride)*-(-N_CHANNELS//stride) # 25 × 20
         self.linear = nn.Linear(positions*channels, len(self.labels))

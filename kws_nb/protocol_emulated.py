@@ -19,10 +19,10 @@ from urllib.parse import unquote
 from .core import *
 from .host import *
 from .board import *
-from .size import image_size
+from .size import BOARDS
 
 # %% ../nbs/library/protocol_emulated.ipynb #4b5bc1a9
-CLOCK_HZ = 64_000_000       # nRF52840
+CLOCK_HZ = BOARDS['nano33ble'].clock_hz
 TAKEN_BRANCH_CYCLES = 2     # of refilling the pipeline: 1 to 3
 DIVISION_CYCLES = 7         # 2 to 12
 _MULTIPLE = ('ldm', 'stm', 'push', 'pop', 'vldm', 'vstm', 'vpush', 'vpop')
@@ -93,7 +93,7 @@ def _disassembler():
     return Cs(CS_ARCH_ARM, CS_MODE_THUMB | CS_MODE_MCLASS)
 
 # %% ../nbs/library/protocol_emulated.ipynb #d88b9d08
-FLASH_BYTES, RAM_START, RAM_BYTES = 1 << 20, 0x2000_0000, 256 << 10
+FLASH_BYTES, RAM_START, RAM_BYTES = BOARDS['nano33ble'].flash, 0x2000_0000, BOARDS['nano33ble'].ram
 _SERIAL, _TIMER, _AUDIO, _LIGHT = 0x4000_2000, 0x4000_8000, 0x4001_D000, 0x5000_0000
 _PAINT = b'\xA5'
 _CALL_NODES, _CALL_DEPTH = 8192, 256
@@ -275,8 +275,9 @@ class _Running(_Named): # until it waits, and what keeps it from that
             if self._fault: raise BoardFault(self._fault)
             self._failure, self._stop_wanted, self._stopped = None, False, False
             self._ask_later()
-            with _interrupts_later(self._stop_soon): self._run_on()
-            if self._failure: raise self._failure
+            with _interrupts_later(self._stop_soon): # a failure is the context of an interrupt of the same run
+                self._run_on()
+                if self._failure: raise self._failure
 
     def _run_on(self):
         try: self.uc.emu_start(self._pc | 1, 0xFFFF_FFFE)
@@ -446,6 +447,8 @@ def serve(port=EMULATED,       # what to offer
           until=lambda: False  # asked ten times a second
          ):
     "Offer an emulated board as a serial device of this computer (Linux, macOS) and print the device's name."
+    if not port.lower().startswith('emulated:'):
+        raise KwsError(f'{port} is no emulated board, and only such a one is served. Use {EMULATED}')
     import os, pty, select, tty
     with open_port(port, timeout=0) as board:
         control, device = pty.openpty()

@@ -7,7 +7,6 @@ __all__ = ['prune_weights', 'prune_channels']
 
 # %% ../nbs/07_pruning.ipynb #47c0e838
 import copy
-import torch
 from torch import nn
 from .core import *
 from .models import TinyConv

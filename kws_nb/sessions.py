@@ -12,6 +12,7 @@ import json, time
 import numpy as np
 import serial
 from collections import Counter
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from .core import *
@@ -78,12 +79,16 @@ def _kept_session(path, about, trials, labels): # what there is already, up to t
         session.n_samples = last
     return session
 
-def _opened(board): # a `Board`, and whether it is to be closed again
-    return (Board(board), True) if isinstance(board, str) else (board, False)
+def _opened(board): # a `Board` to use in a `with`: one that was open already stays open
+    return Board(board) if isinstance(board, str) else nullcontext(board)
 
-def _gone(error, session, path): # what to say when a board vanishes
-    return KwsError(f'{str(error).rstrip(".")}. {session.done} of {len(session.trials)} trials are heard '
-                    f'and kept in {path.name}: the same call goes on')
+@contextmanager
+def _kept(session, path): # whatever ends the block, what was heard is saved; a board that vanishes is told with it
+    try: yield
+    except (KwsError, serial.SerialException) as error:
+        raise KwsError(f'{str(error).rstrip(".")}. {session.done} of {len(session.trials)} trials are heard '
+                       f'and kept in {path.name}: the same call goes on') from None
+    finally: save_trials(path, session)
 
 def _feed_trials(board, stream, session, path):
     first, last = session.done, session.n_samples
@@ -103,8 +108,7 @@ def hear_trials(stream:Stream,
                 path=None       # where the session is kept; default: in `build/trials`
                )->Session:
     "Play a stream into the emulated board's microphone."
-    board, opened_here = _opened(board)
-    try:
+    with _opened(board) as board:
         if not board.machine: raise KwsError('A real board hears through its own microphone: use announce_trials')
         image = digest(board.machine.elf.read_bytes())
         about = dict(name=stream.name, gaps=stream.gaps, samples=digest(stream.samples), image=image,
@@ -112,11 +116,7 @@ def hear_trials(stream:Stream,
         path = Path(path or build_dir()/f'trials/{digest(sorted(about.items()))}.json')
         session = _kept_session(path, about, stream.trials, board.labels)
         if session.done == len(session.trials): return session
-        try: _feed_trials(board, stream, session, path)
-        except (KwsError, serial.SerialException) as error: raise _gone(error, session, path) from None
-        finally: save_trials(path, session)
-    finally:
-        if opened_here: board.close()
+        with _kept(session, path): _feed_trials(board, stream, session, path)
     return session
 
 # %% ../nbs/library/sessions.ipynb #05c1001f
@@ -360,8 +360,7 @@ def announce_trials(board,           # a port, or an open `Board`
         raise KwsError(f'{seconds} s for a word are too short: the board averages over one, and somebody has to speak. '
                        'Use 2 or more')
     words = [check_label(word) for word in words]
-    board, opened_here = _opened(board)
-    try:
+    with _opened(board) as board:
         about = dict(name='announced words', words=words, n=n, seconds=seconds, seed=seed,
                      settings=board.settings(stream='on'))
         order = np.random.default_rng(seed).permutation(np.repeat(words, n))
@@ -371,9 +370,5 @@ def announce_trials(board,           # a port, or an open `Board`
         if session.done == len(trials):
             if path: return session
             session = Session(about, trials, board.labels)
-        try: _announce(board, session, seconds, say)
-        except (KwsError, serial.SerialException) as error: raise _gone(error, session, file) from None
-        finally: save_trials(file, session)
-    finally:
-        if opened_here: board.close()
+        with _kept(session, file): _announce(board, session, seconds, say)
     return session

@@ -37,6 +37,7 @@ def save_model(path,        # *.safetensors
     with atomic_path(path) as temporary:
         save_file(model.state_dict(), temporary, metadata=dict(kws_nb=json.dumps(about)))
 
+# %% ../nbs/04_training.ipynb #3a8c6402
 def _read_safetensors(path): # tensors by name; what is known about them, a dict
     from safetensors import SafetensorError, safe_open
     if not Path(path).is_file(): raise KwsError(f'{path}: no such file')
@@ -62,6 +63,14 @@ def _described(path, tensors, about): # the channels and labels that a checkpoin
         except KwsError as error: problem = f'its labels are none: {error}'
     raise KwsError(f'{path} is damaged: {problem}. Train again')
 
+def _unfit(tensors, wanted): # what keeps tensors from taking the place of others
+    for name, values in wanted.items():
+        if name not in tensors: return f'it has no {name}'
+        there, here = ((list(t.shape), str(t.dtype).removeprefix('torch.')) for t in (tensors[name], values))
+        if there != here: return f'its {name} is {there[1]} {there[0]}, and not {here[1]} {here[0]}'
+    unknown = [name for name in tensors if name not in wanted]
+    return unknown and f'it has {unknown[0]:.40}, too'
+
 def load_model(path # written by `save_model`
               )->tuple: # model, what is known about it
     "A saved model; one that names no labels has `LABELS`."
@@ -69,9 +78,9 @@ def load_model(path # written by `save_model`
     if about.get('model') != 'TinyConv': raise KwsError(f'{path} holds no TinyConv of kws_nb')
     channels, labels = _described(path, tensors, about)
     model = TinyConv(channels, labels=labels)
-    try: model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise KwsError(f'{path} does not fit TinyConv with {channels} channels: {error}') from None
+    if problem := _unfit(tensors, model.state_dict()):
+        raise KwsError(f'{path} does not fit TinyConv with {channels} channels: {problem}. Train again')
+    model.load_state_dict(tensors)
     wrong = [name for name, values in model.state_dict().items() if not values.isfinite().all()]
     if wrong: raise KwsError(f'{path} is damaged: its {wrong[0]} has numbers that are not finite. Train again')
     return model.eval(), about

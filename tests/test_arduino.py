@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import sys
 import wave
+import zipfile
 
 import numpy as np
 import pytest
+from arduino_rules import broken, rules
 from ccode import C_TESTS, ROOT, SANITIZE
 
 from kws_nb.arduino import write_arduino_library
@@ -115,7 +117,7 @@ def run_host(program, samples, tmp_path, serial=""):
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes(samples.astype("<i2").tobytes())
     environment = {**os.environ, "KWS_WAV": str(path), "KWS_SERIAL": serial}
-    done = subprocess.run([program], env=environment, capture_output=True, timeout=50)
+    done = subprocess.run([program], env=environment, capture_output=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.decode().splitlines()
 
@@ -176,36 +178,152 @@ def test_live_takes_commands(build, tmp_path):
     assert not any(parse_line(line) for line in host)
 
 
-def test_library_is_laid_out_as_arduino_asks():
-    properties = dict(line.split("=", 1) for line in (FIRMWARE / "library.properties").read_text().splitlines())
-    assert {
-        "name",
-        "version",
-        "author",
-        "maintainer",
-        "sentence",
-        "paragraph",
-        "category",
-        "url",
-        "architectures",
-    } <= set(properties)
-    assert re.fullmatch(r"[A-Za-z][A-Za-z0-9_. -]*", properties["name"]) and re.fullmatch(
-        r"\d+\.\d+\.\d+", properties["version"]
-    )
-    assert properties["category"] in {
-        "Display",
-        "Communication",
-        "Signal Input/Output",
-        "Sensors",
-        "Device Control",
-        "Timing",
-        "Data Storage",
-        "Data Processing",
-        "Other",
-    }
-    assert (FIRMWARE / "src" / properties["includes"]).is_file()
-    for sketch in SKETCHES:
-        assert (FIRMWARE / "examples" / sketch / f"{sketch}.ino").is_file()
+def unpacked(library, folder):
+    "What the IDE makes of the ZIP."
+    with zipfile.ZipFile(library.with_suffix(".zip")) as archive:
+        assert {name.split("/")[0] for name in archive.namelist()} == {library.name}, "one folder at the top"
+        assert all(entry.external_attr >> 16 == 0o644 for entry in archive.infolist()), (
+            "all may read what root unpacked"
+        )
+        archive.extractall(folder)
+    return folder / library.name
+
+
+def test_zip_keeps_the_rules_of_arduino(library, tmp_path):
+    assert broken(unpacked(library, tmp_path)) == []
+    assert broken(FIRMWARE) == [], "and so does the folder that it is made from"
+
+
+def test_zip_carries_licence_and_notice(library, tmp_path):
+    folder = unpacked(library, tmp_path)
+    for name in ("LICENSE", "NOTICE"):
+        assert (folder / name).read_bytes() == (ROOT / name).read_bytes(), f"cp {name} firmware/kws"
+
+
+def with_fields(**changes):
+    "Change fields of library.properties; None takes one away."
+
+    def damage(folder):
+        path = folder / "library.properties"
+        fields = dict(line.split("=", 1) for line in path.read_text().splitlines()) | changes
+        path.write_text("".join(f"{key}={value}\n" for key, value in fields.items() if value is not None))
+
+    return damage
+
+
+def with_file(name, text=""):
+    def damage(folder):
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_text(text)
+
+    return damage
+
+
+def without(name):
+    def damage(folder):
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return damage
+
+
+def renamed(old, new):
+    return lambda folder: (folder / old).rename(folder / new)
+
+
+LONG = "k" * 64
+DAMAGES = {
+    "LS001": without("src"),
+    "LS002": lambda folder: folder.rename(folder.parent / LONG),
+    "LS003": lambda folder: folder.rename(folder.parent / "kws nb"),
+    "LS004": with_file(".gitmodules"),
+    "LS005": lambda folder: (folder / "link").symlink_to("README.md"),
+    "LS006": with_file(".development"),
+    "LS007": with_file("extras/flash.exe"),
+    "LS008": without("src/kws_nb.h"),
+    "LS009": renamed("src", "Src"),
+    "LS010": with_file("utility/x.h"),
+    "LS011": with_file("extra/x.txt"),
+    "LS012": with_file("Extras/x.txt"),
+    "LP001": without("library.properties"),
+    "LP002": renamed("library.properties", "library.property"),
+    "LP003": renamed("library.properties", "Library.properties"),
+    "LP004": with_file("src/library.properties"),
+    "LP005": with_file("library.properties", "name kws_nb"),
+    "LP006": with_fields(include="kws.h"),
+    "LP007": with_fields(name=None),
+    "LP008": with_fields(name=""),
+    "LP009": with_fields(name=LONG),
+    "LP010": with_fields(name=LONG[:33]),
+    "LP011": with_fields(name="kws&nb"),
+    "LP012": with_fields(name="Arduino_kws"),
+    "LP014": with_fields(name="kws_arduino"),
+    "LP015": with_fields(name="kws nb"),
+    "LP016": with_fields(name="kws_library"),
+    "LP019": with_fields(version=None),
+    "LP020": with_fields(version="one"),
+    "LP021": with_fields(version="0.1"),
+    "LP023": with_fields(author=None),
+    "LP024": with_fields(author=""),
+    "LP025": with_fields(maintainer=None),
+    "LP026": with_fields(maintainer=""),
+    "LP027": with_fields(maintainer="Arduino"),
+    "LP028": with_fields(email="kws_nb@example.org"),
+    "LP029": with_fields(email=""),
+    "LP030": with_fields(email="arduino@example.org"),
+    "LP031": with_fields(sentence=None),
+    "LP032": with_fields(sentence=""),
+    "LP034": with_fields(paragraph=None),
+    "LP036": with_fields(sentence="Words out.", paragraph="Words out. And more."),
+    "LP037": with_fields(category=None),
+    "LP038": with_fields(category="Audio"),
+    "LP039": with_fields(category="Uncategorized"),
+    "LP040": with_fields(url=None),
+    "LP041": with_fields(url="kws-nb"),
+    "LP043": with_fields(architectures=None),
+    "LP044": with_fields(architectures=""),
+    "LP045": with_fields(architectures="nordicnrf52"),
+    "LP046": with_fields(architectures="MBED_nano"),
+    "LP047": with_fields(depends="a;b"),
+    "LP049": with_fields(dot_a_linkage="yes"),
+    "LP050": lambda folder: (with_fields(dot_a_linkage="true")(folder), renamed("src", "code")(folder)),
+    "LP051": with_fields(includes=""),
+    "LP052": with_fields(includes="other.h"),
+    "LP053": with_fields(precompiled="yes"),
+    "LP054": lambda folder: (with_fields(precompiled="full")(folder), renamed("src", "code")(folder)),
+    "LP055": with_fields(ldflags="-l"),
+    "LP056": with_fields(url=""),
+    "LP057": with_fields(maintainer="The Arduino friends"),
+    "LP058": with_fields(depends="other (>one)"),
+    "LC001": with_file("src/x.h", "#include <arduino.h>\n"),
+    "LD001": without("README.md"),
+    "LD002": without("LICENSE"),
+    "LD003": with_file("src/sketch/sketch.ino"),
+    "LD004": without("examples"),
+    "LD005": renamed("examples", "exmaples"),
+    "LD006": renamed("examples", "Examples"),
+    "SS001": renamed("examples/kws_live/kws_live.ino", "examples/kws_live/live.ino"),
+    "SS002": with_file("examples/kws_live/a b.h"),
+    "SS003": with_file(f"examples/kws_live/{LONG}.h"),
+    "SS004": with_file("examples/kws_live/kws_live.pde"),
+    "SS005": with_file("examples/kws_live/SRC/x.h"),
+    "SC001": with_file("examples/kws_live/x.h", '#include "ARDUINO.H"\n'),
+    "keywords.txt: one tab": with_file("keywords.txt", "kws_ring KEYWORD1\n"),
+    "keywords.txt: a known kind": with_file("keywords.txt", "kws_ring\tKEYWORD9\n"),
+    "keywords.txt: each name once": with_file("keywords.txt", "kws_ring\tKEYWORD1\n" * 2),
+}
+
+
+def test_every_rule_of_arduino_can_fail(library, tmp_path):
+    "A copy of the library for each rule, damaged so that it breaks this rule."
+    names = list(rules(library))
+    assert len(names) == len(DAMAGES)
+    for number, damage in DAMAGES.items():
+        home = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder = shutil.copytree(library, home / library.name, ignore=shutil.ignore_patterns("kws_*.c"))
+        damage(folder)
+        (folder,) = home.iterdir()
+        assert any(rule.startswith(number) for rule in broken(folder)), f"{number} is not noticed"
 
 
 def test_version_is_the_packages():

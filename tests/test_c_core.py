@@ -12,7 +12,7 @@ from ccode import C_TESTS, CORE, HOST, compile_program, core_units, has_libfuzze
 from kws_nb.audio import read_clip, to_int16
 from kws_nb.board import reference_model
 from kws_nb.convert import run_tflite
-from kws_nb.graph import quantize_features, read_tflite
+from kws_nb.graph import read_tflite
 from kws_nb.core import LABELS, SMOOTHING, checkout
 from kws_nb.features import micro_features
 
@@ -39,7 +39,7 @@ def test_square_root_at_once_equals_digit_by_digit():
 
 def test_network_gives_the_interpreters_bytes():
     features = np.stack([micro_features(to_int16(read_clip(path))) for path in CLIPS])
-    real = quantize_features(features, read_tflite(reference_model()).inputs[0])
+    real = read_tflite(reference_model()).inputs[0].quantize(features)
     rng = np.random.default_rng(0)
     constant = [np.full((49, 40), value, np.int8) for value in (-128, -1, 0, 127)]
     extreme = np.stack([*constant, rng.choice([-128, 127], (49, 40)).astype(np.int8)])

@@ -37,6 +37,7 @@ def limits():
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY + (2 << 30),) * 2)
 
 
+@pytest.mark.tensorflow
 def test_2000_damaged_models_are_refused_or_run_within_bounds(tmp_path, reference):
     """Words of shapes, single bytes: through sizes, code generation and the C kernels on this machine.
 
@@ -105,6 +106,7 @@ def test_arduino_writes_nothing_of_a_damaged_model(reference, tmp_path):
     assert sorted(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.tensorflow
 def test_tensors_without_names_are_no_damage(reference):
     import flatbuffers
     from tensorflow.lite.python import schema_py_generated as schema

@@ -190,6 +190,7 @@ def large(tmp_path_factory):
     return convert(model, calibration, tmp_path_factory.mktemp("large")).int8_tflite
 
 
+@pytest.mark.tensorflow
 def test_model_too_large_for_the_board(large, tmp_path, monkeypatch):
     "In a folder of its own: another process may build firmware meanwhile."
     monkeypatch.setattr("kws_nb.board.build_dir", lambda: tmp_path)
@@ -203,6 +204,7 @@ def test_features_of_the_wrong_shape(reference):
         run_tflite(reference, micro_features(np.zeros((2, 8000), np.int16)))
 
 
+@pytest.mark.tensorflow
 def test_model_of_the_wrong_shape(tmp_path):
     import tensorflow as tf
 
@@ -217,6 +219,7 @@ def test_model_of_the_wrong_shape(tmp_path):
         core_sources(converter.convert())
 
 
+@pytest.mark.tensorflow
 def test_a_float_model_is_refused(tmp_path):
     from kws_nb.convert import convert_tflite, export_onnx, export_saved_model
     from kws_nb.models import TinyConv
@@ -381,9 +384,11 @@ def test_an_image_without_symbols_says_so(tmp_path):
         Board(emulated_port(image=build_firmware(flags=("-Wl,-s",))))
 
 
-def test_serve_of_no_port():
-    done = kws_nb("serve", "--board", "foo://")
-    assert done.returncode == 1 and "foo:// is no port" in done.stderr and done.stderr.count("\n") == 1
+@pytest.mark.parametrize("port", ["foo://", "loop://"])
+def test_serve_of_what_is_no_emulated_board(port):
+    "An echo was opened and offered, and no program took it for a board."
+    done = kws_nb("serve", "--board", port)
+    assert done.returncode == 1 and f"{port} is no emulated board" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_a_blank_compiler_is_none():

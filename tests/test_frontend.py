@@ -8,7 +8,7 @@ import pytest
 from conftest import extreme_clips
 
 from kws_nb.core import FEATURE_SCALE, KwsError, firmware_dir
-from kws_nb.host import c_core
+from kws_nb.host import c_core, compile_core, open_core
 from kws_nb.features import frontend_integers, micro_features
 from kws_nb.tables import frontend_sources
 
@@ -32,6 +32,7 @@ def op():
     return run
 
 
+@pytest.mark.tensorflow
 def test_equals_tensorflow_on_every_test_clip(op, data):
     clips = data.testing.clips
     assert len(clips) >= 500
@@ -41,6 +42,7 @@ def test_equals_tensorflow_on_every_test_clip(op, data):
     assert not different, f"{len(different)} of {len(clips)} clips differ, first {different[:5]} ({words})"
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("name", extreme_clips())
 def test_equals_tensorflow_on_extremes(op, name):
     clip = extreme_clips()[name]
@@ -142,17 +144,8 @@ def test_generated_c_is_current():
 
 def test_core_compiles_with_pips_compiler(tmp_path, data):
     "On a machine without a C compiler, ziglang's serves; its core gives the same features."
-    import re
-
-    from cffi import FFI
-
-    from kws_nb.host import compile_core
-
-    library = compile_core(tmp_path / "core.so", [sys.executable, "-m", "ziglang", "cc"])
-    ffi = FFI()
-    for header in ("kws/src/kws_nn.h", "host/kws_host.h"):
-        ffi.cdef(re.sub(r"^#.*$", "", (firmware_dir() / header).read_text(), flags=re.M))
-    lib, clips = ffi.dlopen(str(library)), np.ascontiguousarray(data.testing.clips[:20])
+    ffi, lib = open_core(compile_core(tmp_path / "core.so", [sys.executable, "-m", "ziglang", "cc"]))
+    clips = np.ascontiguousarray(data.testing.clips[:20])
     out = np.empty((20, 49, 40), np.uint16)
     samples, features = ffi.from_buffer("int16_t[]", clips), ffi.from_buffer("uint16_t[]", out)
     assert lib.kws_host_features(samples, 20, 16000, 320, features) == 0

@@ -110,6 +110,21 @@ def test_what_fails_where_c_calls_is_raised_once_and_nothing_is_lost(monkeypatch
     assert state(disturbed) == state(calm)
 
 
+def test_what_fails_in_an_interrupted_run_is_told_with_the_interrupt(monkeypatch):
+    "Ctrl-C and a failure in one run: the failure was forgotten."
+    machine = Machine(build_firmware())
+
+    def failing(code, address):
+        signal.raise_signal(signal.SIGINT)
+        raise MemoryError("a failure")
+
+    monkeypatch.setattr(protocol_emulated, "block_cost", failing)
+    machine.audio.extend(YES.tolist())
+    with pytest.raises(KeyboardInterrupt) as told:
+        machine.run()
+    assert repr(told.value.__context__) == "MemoryError('a failure')"
+
+
 class Sender:
     "Sends the main thread an interrupt, some seconds after the block has begun; `arrived` counts what came out of it."
 

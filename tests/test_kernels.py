@@ -7,7 +7,7 @@ from kws_nb.board import build_firmware
 from kws_nb.kernels import fast_layers
 from kws_nb.layers import core_layers
 from kws_nb.convert import run_tflite
-from kws_nb.graph import quantize_features, read_tflite
+from kws_nb.graph import read_tflite
 from kws_nb.features import micro_features
 from kws_nb.packing import pack_dot4, pack_pairs_filter, requantize, single_rounding
 from kws_nb.protocol_emulated import Machine
@@ -25,7 +25,7 @@ BUDGET = dict(  # at most 3 % above what was measured
 def codes(reference, data):
     "Real, extreme and random inputs of the reference model."
     (tensor,) = read_tflite(reference).inputs
-    real = quantize_features(micro_features(data.testing.clips[-24:]), tensor)
+    real = tensor.quantize(micro_features(data.testing.clips[-24:]))
     made = [x[..., 0] for x in verification_inputs(tensor, 24).values()]
     edges = np.full((4, 49, 40), -128, np.int8)
     edges[0, 0, :], edges[1, -1, :], edges[2, :, 0], edges[3, :, -1] = 127, 127, 127, 127

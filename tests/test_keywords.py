@@ -18,7 +18,7 @@ from kws_nb.board import Board, build_firmware
 from kws_nb.cli import main
 from kws_nb.codegen import core_sources
 from kws_nb.convert import convert, run_tflite
-from kws_nb.graph import model_labels, read_tflite
+from kws_nb.graph import read_tflite
 from kws_nb.core import KEYWORDS, LABELS, MOST_KEYWORDS, KwsError, labels_for, models_dir
 from kws_nb.data import LEAST_CLIPS, SPLITS, load_data, read_speech_commands, split_of, synthetic_speech
 from kws_nb.demo import listen
@@ -52,11 +52,7 @@ def own(spoken, tmp_path_factory):
 def test_the_board_says_the_new_word_by_name(own, spoken):
     folder, network, int8 = own
     labels = (*LABELS[:2], *WORDS)
-    assert (
-        load_model(folder / "model.safetensors")[0].labels
-        == labels
-        == model_labels(read_tflite(folder / "model.tflite"))
-    )
+    assert load_model(folder / "model.safetensors")[0].labels == labels == read_tflite(folder / "model.tflite").labels
     with Board(f"emulated://nano33ble?model={folder}/model.tflite") as board:
         assert board.labels == labels
         codes = listen(board, spoken.testing, lambda line: None)

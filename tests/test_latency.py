@@ -9,7 +9,7 @@ import torch
 
 from kws_nb.codegen import core_sources
 from kws_nb.convert import run_tflite
-from kws_nb.graph import quantize_features, read_tflite
+from kws_nb.graph import read_tflite
 from kws_nb.core import KwsError, models_dir
 from kws_nb.features import micro_features
 from kws_nb.latency import (
@@ -66,7 +66,7 @@ def int8(reference):
 
 @pytest.fixture(scope="module")
 def codes(int8, features):
-    return quantize_features(features, read_tflite(int8).inputs[0])
+    return read_tflite(int8).inputs[0].quantize(features)
 
 
 def test_warmup_is_not_timed():
@@ -132,6 +132,7 @@ def test_engines_agree(model, features, int8, codes):
     assert np.abs(probabilities(expected) - eager).max() < 0.1
 
 
+@pytest.mark.slow
 def test_compiled_pytorch_agrees_or_says_why_not(model, features):
     builders = {
         "eager": lambda: torch_engine(model, features[:1]),

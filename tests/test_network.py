@@ -8,7 +8,7 @@ from kws_nb.audio import fit_length
 from kws_nb.codegen import core_sources
 from kws_nb.layers import core_layers, run_core
 from kws_nb.convert import run_tflite
-from kws_nb.graph import quantize_features, read_tflite
+from kws_nb.graph import read_tflite
 from kws_nb.core import KwsError
 from kws_nb.host import c_core
 from kws_nb.features import MAX_FEATURE, micro_features
@@ -25,6 +25,7 @@ def test_graph_is_exactly_four_operators(reference):
     assert graph.inputs[0].shape == (1, 49, 40, 1) and graph.inputs[0].dtype == graph.outputs[0].dtype == "int8"
 
 
+@pytest.mark.tensorflow
 def test_tensorflow_and_tflite_micro_agree(data, reference, expected):
     np.testing.assert_array_equal(run_tflite(reference, micro_features(data.testing.clips), "tensorflow"), expected)
     np.testing.assert_array_equal(run_tflite(reference, micro_features(data.testing.clips), "tflite-micro"), expected)
@@ -39,7 +40,7 @@ def _rounded_once(reference, features):
     struct = ffi.new("kws_conv2d *", convolution.fields | arrays)
     f, a = connected.fields, {k: np.asarray(v, np.int64) for k, (_, v) in connected.arrays.items()}
     outputs = []
-    for codes in quantize_features(features, graph.inputs[0]):
+    for codes in graph.inputs[0].quantize(features):
         hidden, scores = ffi.new("int8_t[]", convolution.outputs), ffi.new("int8_t[4]")
         lib.kws_conv2d_s8(struct, ffi.new("int8_t[]", codes.tobytes()), hidden)
         x = np.frombuffer(ffi.buffer(hidden), np.int8).astype(np.int64) + f["input_offset"]
@@ -79,6 +80,7 @@ def test_core_equals_interpreter_on_random_and_extreme_codes(reference, rng):
     np.testing.assert_array_equal(run_core(reference, codes), run_tflite(reference, codes, "tflite-micro"))
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("input_scale", [0.001, 0.02, 0.2, 2.0, 20.0])
 def test_softmax_equals_tflite(input_scale, rng):
     "Against a one-operator model, over scales that reach every branch of the fixed-point exponential."
@@ -145,7 +147,7 @@ def test_feature_quantisation_is_exact(reference):
     )
     features = np.arange(MAX_FEATURE + 1)
     codes = np.clip((features * multiplier + (1 << (shift - 1)) >> shift) + tensor.zero_point, -128, 127)
-    np.testing.assert_array_equal(codes, quantize_features(features * 10 / 256, tensor))
+    np.testing.assert_array_equal(codes, tensor.quantize(features * 10 / 256))
 
 
 def test_hearing_two_seconds_equals_sliding_windows(board, reference, data):
@@ -164,6 +166,7 @@ def test_short_clip_is_padded(board, reference):
     assert board.classify(clip).codes == tuple(run_tflite(reference, micro_features(fit_length(clip))[None])[0])
 
 
+@pytest.mark.tensorflow
 def test_unsupported_operators_are_named():
     import tensorflow as tf
 

@@ -12,7 +12,7 @@ import serial
 from kws_nb.audio import read_clip, to_int16
 from kws_nb.board import Board, parse_detection, parse_line, reference_model
 from kws_nb.convert import run_tflite
-from kws_nb.graph import quantize_features, read_tflite
+from kws_nb.graph import read_tflite
 from kws_nb.core import LABELS, SMOOTHING, KwsError, checkout
 from kws_nb.features import micro_features
 
@@ -71,7 +71,7 @@ def test_runner_identifies_the_board(runner):
 
 def test_runner_accuracy_mode_gives_the_interpreters_scores(runner):
     features = np.stack([micro_features(clip) for clip in CLIPS.values()])
-    codes = quantize_features(features, read_tflite(reference_model()).inputs[0])
+    codes = read_tflite(reference_model()).inputs[0].quantize(features)
     for word, window, scores in zip(CLIPS, codes, run_tflite(reference_model(), codes)):
         assert runner.load(window.tobytes()) == ["m-load-done", "m-ready"]
         _, results = runner.infer(1, 0)

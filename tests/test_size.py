@@ -14,7 +14,7 @@ from small_models import NAMES, keras_model, small_model, to_int8
 from kws_nb.board import build_firmware
 from kws_nb.core import KwsError
 from kws_nb.graph import file_parts, read_tflite
-from kws_nb.memory import arena, measure_size, plan_memory, tflite_liveness, tflm_arena, torch_liveness
+from kws_nb.memory import arena, measure_size, plan_memory, size_lines, tflite_liveness, tflm_arena, torch_liveness
 from kws_nb.models import TinyConv
 from kws_nb.size import (
     BOARDS,
@@ -126,6 +126,7 @@ def test_what_cannot_be_counted_is_named():
             count_operations(model, shape)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("name", NAMES)
 def test_foreign_models(name):
     "Keras networks that nothing here was written for: operations and parameters are those of the kernels' loops."
@@ -148,6 +149,7 @@ def test_foreign_models(name):
     )
 
 
+@pytest.mark.tensorflow
 def test_a_foreign_network_is_the_same_in_pytorch_and_tflite():
     "A residual net in both: products, parameters and peak agree."
     import tensorflow as tf
@@ -194,6 +196,7 @@ def unusual():
     return tf.lite.TFLiteConverter.from_keras_model(tf.keras.Model(x, tf.math.atan2(y, y))).convert()
 
 
+@pytest.mark.tensorflow
 def test_unknown_operators_are_named_and_float_models_read(unusual):
     counted, alive = count_tflite(unusual), tflite_liveness(unusual)
     assert counted.uncounted == ("ATAN2",) and counted.macs == 36 * 2 * 9
@@ -202,6 +205,21 @@ def test_unknown_operators_are_named_and_float_models_read(unusual):
     assert alive.live == [4 * (64 + 72), 4 * 144]
     with pytest.raises(KwsError, match="TensorFlow Lite Micro does not run the model"):
         tflm_arena(unusual)
+
+
+@pytest.mark.tensorflow
+def test_an_open_size_is_said():
+    "A file whose input has any number of frames was counted for one of them without a word."
+    import tensorflow as tf
+
+    def lines(frames):
+        x = tf.keras.Input((frames, 40), batch_size=1)
+        model = tf.keras.Model(x, tf.keras.layers.Conv1D(4, 1)(x))
+        size = measure_size(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+        return "\n".join(size_lines(size, fits(size.flash, size.ram, "nano33ble")))
+
+    says = "leaves the size of its input open; all of this is for [1, 1, 40]"
+    assert says in lines(None) and "open" not in lines(49)
 
 
 def test_a_cut_or_garbled_model_is_refused_in_time(reference, rng):
@@ -248,6 +266,7 @@ def test_memory_plan_reaches_the_peak_where_sizes_fall(sizes):
     assert plan_memory(chain)[1] == sizes[0] + sizes[1]
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("name", ["DS-CNN", "depthwise", "mean", "pad", "fully connected"])
 def test_tensorflow_lite_micro_needs_what_the_plan_says(name):
     "Its head is our plan for tensors that are never shared, within alignment and scratch; its parts are the tail's."
@@ -355,6 +374,7 @@ def test_command_line_says_what_does_not_fit(tmp_path):
     assert run_size(tmp_path / "large.safetensors", "--board", "stm32l4r5").returncode == 0
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize(
     "channels, kernel, stride",
     [

@@ -470,6 +470,29 @@ def test_checkpoint_that_is_not_finite(value, tmp_path):
         load_model(tmp_path / "m.safetensors")
 
 
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (lambda w: w.update({"linear.weight": w["linear.weight"].T.contiguous()}), "linear.weight is float32 .4000, 4"),
+        (lambda w: w.update({"conv.bias": torch.zeros(7)}), "conv.bias is float32 .7., and not float32 .8."),
+        (lambda w: w.update({"conv.bias": w["conv.bias"].to(torch.int32)}), "conv.bias is int32"),
+        (lambda w: w.update({name: values.half() for name, values in w.items()}), "conv.weight is float16"),
+        (lambda w: w.pop("linear.bias"), "it has no linear.bias"),
+        (lambda w: w.update(more=torch.zeros(1)), "it has more, too"),
+    ],
+)  # fmt: skip
+def test_checkpoint_with_other_tensors(change, says, tmp_path):
+    "Wrong shapes ended in PyTorch's own lines; whole numbers and halves were taken for weights."
+    from safetensors.torch import save_file
+
+    path, tensors = tmp_path / "m.safetensors", TinyConv(8).state_dict()
+    change(tensors)
+    save_file(tensors, path, metadata=dict(kws_nb=json.dumps(dict(model="TinyConv", channels=8))))
+    with pytest.raises(KwsError, match=says) as told:
+        load_model(path)
+    assert "\n" not in str(told.value)
+
+
 def test_wrong_shape():
     with pytest.raises(KwsError, match=r"\[n, 49, 40\]"):
         TinyConv()(torch.zeros(2, 40, 49))

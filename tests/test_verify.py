@@ -18,6 +18,8 @@ from kws_nb.core import KwsError
 from kws_nb.size import count_tflite
 from kws_nb.verify import RawBoard, verification_inputs, verify
 
+pytestmark = pytest.mark.tensorflow  # which makes the models
+
 
 def kernels(content):
     return [(layer.fast or layer).kernel for layer in fast_layers(core_layers(read_tflite(content)))]
@@ -185,9 +187,7 @@ def test_models_of_16_bits_are_refused_with_a_remedy(ends):
     converter.inference_input_type = converter.inference_output_type = getattr(tf, ends)
     converter.representative_dataset = lambda: [[np.ones((1, 4), np.float32)]]
     content = converter.convert()
-    with pytest.raises(
-        KwsError, match="16 bits: convert with tf.lite.OpsSet.TFLITE_BUILTINS_INT8 instead"
-    ):
+    with pytest.raises(KwsError, match="16 bits: convert with tf.lite.OpsSet.TFLITE_BUILTINS_INT8 instead"):
         verify(content, 1)
     assert hasattr(tf.lite.OpsSet, "TFLITE_BUILTINS_INT8")
 

@@ -11,11 +11,12 @@ import numpy as np
 from pathlib import Path
 from ..core import *
 from ..convert import *
-from ..graph import quantize_features, read_tflite
+from ..graph import read_tflite
 from ..litert import *
 from ..layers import run_core
 from ..data import *
 from ..features import micro_features
+from ..models import TinyConv
 from ..results import *
 from ..train import data_hash, load_model, predict
 from ..verify import RawBoard
@@ -28,6 +29,13 @@ def _answers(kind, path, test, labels, expected): # what the table has of a file
             f'{kind}_correct': int((said == labels).sum()),
             f'{kind}_like_torch': int((said == expected).sum())}
 
+def _counts(int8, clip, expected): # one inference on the emulated board; expected: its codes
+    board = RawBoard(int8)
+    same = bool((board.run(read_tflite(int8).inputs[0].quantize(clip)[0]) == expected).all())
+    counted = board.machine.watched['inference']
+    instructions, cycles = (counted[what]//counted['calls'] for what in ('instructions', 'cycles'))
+    return dict(board_same=same, instructions=instructions, cycles_estimated=cycles)
+
 def _judge(converted, seconds, test, labels, expected): # one converter's row, and TensorFlow Lite Micro's codes
     int8 = converted.int8_tflite
     row = dict(seconds=round(seconds, 1))
@@ -36,12 +44,7 @@ def _judge(converted, seconds, test, labels, expected): # one converter's row, a
     codes = {engine: run_tflite(int8, test, engine) for engine in ENGINES} | dict(core=run_core(int8, test))
     reference = codes.pop('tflite-micro')
     row['same_bytes_as_tflite_micro'] = {name: int((c == reference).all(1).sum()) for name, c in codes.items()}
-    board = RawBoard(int8)
-    x = quantize_features(test[:1], read_tflite(int8).inputs[0])[0]
-    row['board_same'] = bool((board.run(x) == reference[0]).all())
-    counted = board.machine.watched['inference']
-    instructions, cycles = (counted[what]//counted['calls'] for what in ('instructions', 'cycles'))
-    return row | dict(instructions=instructions, cycles_estimated=cycles), reference
+    return row | _counts(int8, test[:1], reference[0]), reference
 
 # %% ../../nbs/studies/converters.ipynb #bef68210
 def _hard_networks(): # name -> network that some converter may refuse
@@ -63,7 +66,8 @@ def _hard_networks(): # name -> network that some converter may refuse
             self.gru = nn.GRU(N_CHANNELS, 8, batch_first=True)
         def forward(self, x): return self.gru(x)[0]
     torch.manual_seed(0)
-    pads = nn.Sequential(nn.Unflatten(1, (1, N_FRAMES)), nn.ZeroPad2d((4, 2, 4, 5)), nn.Conv2d(1, 2, (10, 8), 2))
+    pads = nn.Sequential(nn.Unflatten(1, (1, N_FRAMES)), nn.ZeroPad2d((4, 2, 4, 5)),
+                         nn.Conv2d(1, 2, TinyConv.kernel, TinyConv.stride))
     n = N_FRAMES*N_CHANNELS
     return {'pads that are not SAME': Network(pads, 1000),
             'erf': Network(Calls(torch.erf), n),
@@ -75,12 +79,14 @@ def _hard_networks(): # name -> network that some converter may refuse
 def compare_converters(data,
                        checkpoint,        # `.safetensors` of `save_model`
                        path=None,         # the study's JSON: read if it is of the same data and network, else written
-                       n_calibration=300  # training clips
+                       n_calibration=300, # training clips
+                       older=None         # (name, int8 file) of onnx-tf with another TensorFlow, for a row of its own
                       )->dict:
     "Convert one network with each of `CONVERTERS`, and count what the files hold and answer."
     model, _ = load_model(checkpoint)
     weights = digest(*(v.numpy() for v in model.state_dict().values()))
-    study = Study(path, dict(data=data.name, data_hash=data_hash(data), model=weights, n_calibration=n_calibration))
+    about = dict(data=data.name, data_hash=data_hash(data), model=weights, n_calibration=n_calibration)
+    kept, study = _older_row(path, about), Study(path, about)
     if study.finished: return study.finished
     clips = calibration_clips(data, n_calibration)
     test, labels = micro_features(data.testing.clips), data.testing.labels
@@ -95,12 +101,26 @@ def compare_converters(data,
                 row['refuses'][what] = _refusal(convert_with, network, clips[:4], Path(folder)/'hard')
             rows[name] = row
             codes.append(said)
+    before = _beside(*older, codes[0], test, labels) if older else kept
     answers = [said.argmax(1) for said in codes]
     first, second = (answer == labels for answer in answers)
-    return study.finish(n=len(labels), float_correct=int((expected == labels).sum()), rows=rows,
+    return study.finish(n=len(labels), float_correct=int((expected == labels).sum()), rows=rows, older=before,
                         same_bytes=int((codes[0] == codes[1]).all(1).sum()),
                         same_answers=int((answers[0] == answers[1]).sum()),
                         only_right=[int((first & ~second).sum()), int((second & ~first).sum())])
+
+def _older_row(path, about): # of a stored study of the same network: that file is not made again
+    if not path or not Path(path).is_file(): return None
+    stored = json.loads(Path(path).read_text())
+    return stored.get('older') if all(stored.get(what) == value for what, value in about.items()) else None
+
+def _beside(name, int8, today, test, labels): # what an older int8 file answers, beside today's codes
+    said = run_tflite(int8, test, 'tflite-micro')
+    return dict(name=name, bytes=Path(int8).stat().st_size, correct=int((said.argmax(1) == labels).sum()),
+                operators=[op.name for op in read_tflite(int8).operators], **_counts(int8, test[:1], said[0]),
+                same_bytes=int((said == today).all(1).sum()),
+                same_answers=int((said.argmax(1) == today.argmax(1)).sum()),
+                furthest=int(np.abs(said.astype(int) - today).max()))
 
 def _refusal(convert_with, network, clips, folder): # '' where it converts
     try: convert_with(network, clips, folder)

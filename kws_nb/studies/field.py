@@ -11,7 +11,7 @@ __all__ = ['BEFORE', 'AFTER', 'SHIFTS_MS', 'GAINS_DB', 'FIELD_SNRS_DB', 'RT60_S'
            'plot_operating_points', 'carried_features', 'compare_in_field']
 
 # %% ../../nbs/studies/field.ipynb #5c0191e5
-import json, zlib
+import zlib
 import numpy as np
 from dataclasses import asdict, replace
 from pathlib import Path

@@ -9,7 +9,7 @@ __all__ = ['WINDOW', 'ROUNDING_POWER', 'REFERENCE', 'REPRESENTATIONS', 'CONTEST'
            'Stage', 'feature_flops', 'conditions', 'compare_representations', 'comparison_table']
 
 # %% ../../nbs/studies/representations.ipynb #20f9437f
-import json, math
+import math
 import numpy as np
 import torch
 from dataclasses import asdict, dataclass
@@ -17,6 +17,7 @@ from ..core import *
 from ..conditions import rms, room_noise, with_gain, with_noise
 from ..data import *
 from ..features import *
+from ..graph import same_pads
 from ..models import TinyConv
 from ..results import *
 from ..size import count_operations
@@ -117,11 +118,12 @@ def tiny_conv(width,        # channels of a frame
               dropout=.5
              )->torch.nn.Sequential: # logits `[n, 4]` of features `[n, 49, width]`
     "TinyConv for frames of any width."
-    out, nn = math.ceil(width/2), torch.nn
-    pad = 2*(out - 1) + 8 - width
-    return nn.Sequential(nn.Unflatten(1, (1, N_FRAMES)), nn.ZeroPad2d((pad//2, pad - pad//2, 4, 5)),
-                         nn.Conv2d(1, channels, (10, 8), stride=2), nn.ReLU(), nn.Dropout(dropout),
-                         nn.Flatten(), nn.Linear(25*out*channels, len(LABELS)))
+    (rows, columns), stride, nn = TinyConv.kernel, TinyConv.stride, torch.nn
+    pads = *same_pads(width, columns, stride), *same_pads(N_FRAMES, rows, stride)
+    positions = -(-N_FRAMES//stride)*-(-width//stride)
+    return nn.Sequential(nn.Unflatten(1, (1, N_FRAMES)), nn.ZeroPad2d(pads),
+                         nn.Conv2d(1, channels, TinyConv.kernel, stride), nn.ReLU(), nn.Dropout(dropout),
+                         nn.Flatten(), nn.Linear(positions*channels, len(LABELS)))
 
 # %% ../../nbs/studies/representations.ipynb #bf8ed8c3
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ import ipywidgets as w
 from dataclasses import dataclass
 from importlib.resources import files
 from ..core import *
+from ..models import TinyConv
+from ..packing import KERNEL_COLUMNS, KERNEL_ROWS
 from ..results import *
 from ..size import *
 
@@ -26,7 +28,7 @@ def is_fast(kernel, # rows, columns
             stride  # rows, columns
            )->bool:
     "Does the convolution of 4 pixels at once take this shape?"
-    return kernel[0] <= 10 and kernel[1] in (6, 7, 8) and stride[1] == 2
+    return kernel[0] <= KERNEL_ROWS and KERNEL_COLUMNS - 2 <= kernel[1] <= KERNEL_COLUMNS and stride[1] == 2
 
 def conv_cycles(channels, kernel, stride)->int: # estimated
     "Cycles of the convolution on a Cortex-M4."
@@ -75,7 +77,7 @@ def _check_shape(channels, kernel, stride, bits):
             raise KwsError(f'{name}: {value} is not a whole number from 1 to {high}')
     if bits not in BITS: raise KwsError(f'{bits} bits: choose one of {", ".join(map(str, BITS))}')
 
-def estimate_size(channels=8, kernel=(10, 8), stride=(2, 2), bits=8,
+def estimate_size(channels=8, kernel=TinyConv.kernel, stride=(2, 2), bits=8,
                   board='nano33ble' # key of `BOARDS`
                  )->SizeEstimate:
     "Parameters, bytes and estimated time of a TinyConv of some shape."
@@ -125,7 +127,8 @@ class SizeExplorer(w.VBox):
         boards = [(board.name, key) for key, board in BOARDS.items()]
         self.controls = dict(
             channels=slider('filters', 8, 256),
-            rows=slider('kernel, time', 10, 20), columns=slider('kernel, frequency', 8, 20),
+            rows=slider('kernel, time', TinyConv.kernel[0], 20),
+            columns=slider('kernel, frequency', TinyConv.kernel[1], 20),
             down=slider('stride, time', 2, 8), across=slider('stride, frequency', 2, 8),
             bits=w.SelectionSlider(options=BITS, value=8, description='bits', **look),
             board=w.Dropdown(options=boards, description='board', **look))

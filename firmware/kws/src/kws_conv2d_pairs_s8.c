@@ -3,6 +3,8 @@
 
 #if KWS_DSP
 
+enum { HEAD_WORDS = KWS_PAIRS_HEAD_WORDS, BLOCK_WORDS = KWS_PAIRS_BLOCK_WORDS };
+
 // input + 128: the input with its sign bit turned over.
 static const uint32_t sign_bits = 0x80808080u;
 
@@ -51,7 +53,7 @@ static void widen_row(const kws_conv2d_pairs* l, const int8_t* row, uint32_t* he
     if (outside > 0 && outside < 4) bytes |= zero_bytes << (32 - 8 * outside);
     block[4] = even = even_pair(bytes);
     block[9] = odd = odd_pair(bytes);
-    block += l->input_height * 10;
+    block += l->input_height * BLOCK_WORDS;
   }
 }
 
@@ -65,13 +67,14 @@ KWS_SMALL static void take_zero(uint32_t* pairs, int n, uint32_t zero) {
 }
 
 static void widen_rows(const kws_conv2d_pairs* l, int first, int end, const int8_t* input, uint32_t* pairs) {
-  uint32_t* const blocks = pairs + l->input_height * 6;
+  uint32_t* const blocks = pairs + l->input_height * HEAD_WORDS;
   for (int row = first; row < end; ++row)
-    widen_row(l, input + row * l->input_width, pairs + row * 6, blocks + row * 10);
+    widen_row(l, input + row * l->input_width, pairs + row * HEAD_WORDS, blocks + row * BLOCK_WORDS);
   if (l->input_zero == 0) return;
   const uint32_t zero = (uint32_t)l->input_zero;
-  take_zero(pairs + first * 6, (end - first) * 6, zero);
-  for (int k = 0; k < l->blocks; ++k) take_zero(blocks + (k * l->input_height + first) * 10, (end - first) * 10, zero);
+  take_zero(pairs + first * HEAD_WORDS, (end - first) * HEAD_WORDS, zero);
+  for (int k = 0; k < l->blocks; ++k)
+    take_zero(blocks + (k * l->input_height + first) * BLOCK_WORDS, (end - first) * BLOCK_WORDS, zero);
 }
 
 void kws_conv2d_pairs_rows_s8(const kws_conv2d_pairs* l, int first_row, int end_row, const int8_t* input,
@@ -86,8 +89,8 @@ void kws_conv2d_pairs_rows_s8(const kws_conv2d_pairs* l, int first_row, int end_
         .rows = first,
         .n_rows = end_row - first_row,
         .head = pairs,
-        .blocks = pairs + l->input_height * 6,
-        .block_bytes = l->input_height * 40,
+        .blocks = pairs + l->input_height * HEAD_WORDS,
+        .block_bytes = l->input_height * BLOCK_WORDS * (int)sizeof(uint32_t),
         .n_blocks = l->blocks,
         .output = output + first_row * row_bytes + c * l->output_width,
         .skip_bytes = row_bytes - l->output_width,

@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "kws_config.h"
+
 typedef struct {
   int16_t input_height, input_width, input_channels;
   int16_t output_height, output_width, output_channels;
@@ -122,7 +124,8 @@ void kws_depthwise_taps_s8(const kws_depthwise_taps* layer, const int8_t* input,
 
 // One filter for kws_conv2d_pairs, see kws_pairs_filter_rows.S.
 typedef struct {
-  uint32_t weights[10][4];  // even columns' taps: 2 + (0 << 21), 6 + (4 << 21); odd ones: 3 + (1 << 21), 7 + (5 << 21)
+  // even columns' taps: 2 + (0 << 21), 6 + (4 << 21); odd ones: 3 + (1 << 21), 7 + (5 << 21)
+  uint32_t weights[KWS_PAIRS_KERNEL_ROWS][KWS_PAIRS_KERNEL_COLUMNS / 2];
   uint32_t start[2];        // where a 64-bit accumulator starts
   int32_t multiplier;       // output = (sum * multiplier + (addend << 32)) >> 39
   int32_t addend;
@@ -132,10 +135,11 @@ typedef struct {
 typedef struct {
   uint16_t input_row;    // the first one inside the image
   uint8_t kernel_rows;   // how many of the kernel's rows are inside
-  uint8_t shift;         // 10 - kernel_rows - kernel rows above the image
+  uint8_t shift;         // KWS_PAIRS_KERNEL_ROWS - kernel_rows - kernel rows above the image
 } kws_pairs_row;
 
-// A convolution with 1 input channel, stride 2 across, at most 10 x 8 taps, output width 8 n + 4.
+// A convolution with 1 input channel, stride 2 across, a kernel of at most KWS_PAIRS_KERNEL_ROWS x
+// KWS_PAIRS_KERNEL_COLUMNS taps, output width 8 n + 4.
 typedef struct {
   int16_t input_height, input_width;
   int16_t output_width, output_channels;
@@ -147,7 +151,7 @@ typedef struct {
 } kws_conv2d_pairs;
 
 // The output rows first_row .. end_row - 1. output: [output_height][output_channels][output_width]: the channel before
-// the column. pairs: scratch, [input_height][6 + 10 * blocks].
+// the column. pairs: scratch, [input_height][KWS_PAIRS_HEAD_WORDS + KWS_PAIRS_BLOCK_WORDS * blocks].
 void kws_conv2d_pairs_rows_s8(const kws_conv2d_pairs* layer, int first_row, int end_row, const int8_t* input,
                               int8_t* output, uint32_t* pairs);
 
@@ -156,8 +160,8 @@ typedef struct {
   const kws_pairs_filter* filter;
   const kws_pairs_row* rows;
   int32_t n_rows;
-  const uint32_t* head;    // [input_height][6]
-  const uint32_t* blocks;  // [n_blocks][input_height][10]
+  const uint32_t* head;    // [input_height][KWS_PAIRS_HEAD_WORDS]
+  const uint32_t* blocks;  // [n_blocks][input_height][KWS_PAIRS_BLOCK_WORDS]
   int32_t block_bytes;
   int32_t n_blocks;
   int8_t* output;

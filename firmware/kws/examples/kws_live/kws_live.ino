@@ -1,7 +1,7 @@
 // Keyword spotting on an Arduino Nano 33 BLE Sense: microphone in, a line for each prediction and each detected word
 // out, commands in between (try `help%` in the serial monitor, 115200 baud). The light is on while a keyword is heard.
 #include <PDM.h>
-#include <kws.h>
+#include <kws_nb.h>
 
 static kws_ring ring;
 static kws_spotter spotter;

@@ -1,10 +1,10 @@
 // The same keyword spotter with the network run by TensorFlow Lite Micro (the library Arduino_TensorFlowLite): the way
 // of the course. Front end, smoothing and lines are those of kws_live; commands are left out.
 //
-// tflm_model.h and g_model.cpp are generated from a .tflite file: see the README of this library.
+// tflm_model.h and g_model.c are generated from a .tflite file: see the README of this library.
 #include <PDM.h>
 #include <TensorFlowLite.h>
-#include <kws.h>
+#include <kws_nb.h>
 #include <tensorflow/lite/micro/micro_interpreter.h>
 #include <tensorflow/lite/micro/micro_mutable_op_resolver.h>
 #include <tensorflow/lite/schema/schema_generated.h>
