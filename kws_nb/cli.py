@@ -42,12 +42,13 @@ def _in_a_clone(command): # what it writes belongs to the repository
     if checkout(): return
     raise KwsError(f'kws-nb {command} changes files of the repository, and this kws_nb is installed. Run it in a clone')
 
-EXTRAS = dict(firmware=('ziglang',), dev=('tflite_micro', 'matplotlib', 'pymicro_features'),
-               convert=('tensorflow', 'tensorflow_addons', 'tensorflow_probability', 'onnx', 'onnx_tf', 'onnxruntime'))
+EXTRAS = dict(firmware=('ziglang',), dev=('matplotlib', 'pymicro_features'),
+               convert=('tensorflow', 'onnx', 'onnxruntime', 'tflite_micro'))
 
 def _not_installed(module):
     extra = next((extra for extra, modules in EXTRAS.items() if module in modules), None)
     package = f'"kws_nb[{extra}]"' if extra else module.replace('_', '-')
+    if module == 'onnx_tf': package = '--no-deps onnx-tf==1.10.0' # it names packages that are gone
     return f'{module} is not installed, and this command needs it: pip install {package}'
 
 def _needs(*modules): # said before the work begins
@@ -130,7 +131,7 @@ def convert(checkpoint: Annotated[Path, typer.Argument(help=_CHECKPOINT)] = None
     if install_litert: print(install(), file=sys.stderr)
     if not checkpoint and install_litert: return
     if not checkpoint: raise KwsError('Name a checkpoint: kws-nb convert FILE.safetensors')
-    if backend == 'onnx-tf': _needs('onnx', 'onnx_tf', 'tensorflow', 'tensorflow_probability')
+    if backend == 'onnx-tf': _needs('onnx', 'onnx_tf', 'tensorflow')
     converted = convert_checkpoint(checkpoint, output, backend)
     files = [path for path in (converted.onnx, converted.float_tflite, converted.int8_tflite) if path]
     operators = [op.name for op in read_tflite(converted.int8_tflite).operators]

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import zipfile
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.pop("KWS_NB_HOME", None)  # in a clone, tests write to the clone
 root = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(root / "tools"))
 PACKAGES = {
@@ -116,6 +118,25 @@ def lab(tmp_path_factory):
     (folder / "nbs").mkdir()
     with jupyterlab(folder / "nbs") as url:
         yield url, folder / "nbs"
+
+
+@pytest.fixture(scope="session")
+def wheel_file(tmp_path_factory):
+    "The wheel of this clone."
+    from standalone import build_wheel
+
+    return build_wheel(tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture(scope="session")
+def wheel(wheel_file, tmp_path_factory):
+    "The folder that the wheel installs, and the environment of somebody who has no compiler and no clone."
+    folder = tmp_path_factory.mktemp("wheel")
+    with zipfile.ZipFile(wheel_file) as archive:
+        archive.extractall(folder / "site")
+    home = folder / "home"
+    home.mkdir()
+    return folder / "site", {"PATH": "/nowhere", "HOME": str(home), "PYTHONPATH": str(folder / "site")}
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import textwrap
-import zipfile
 from email.parser import Parser
 from functools import cache
 from graphlib import TopologicalSorter
@@ -83,7 +82,13 @@ def executed_for_the_site(cell):
     tree = ast.parse("\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))))
     imports = (ast.Import, ast.ImportFrom)
     exported = re.match(r"#\|\s*exports?\b", source)
-    if "nbdev_export()" in source or not exported and not any(isinstance(node, imports) for node in ast.walk(tree)):
+    never = re.search(r"^#\|\s*eval:\s*false", source, re.M)
+    if (
+        never
+        or "nbdev_export()" in source
+        or not exported
+        and not any(isinstance(node, imports) for node in ast.walk(tree))
+    ):
         return [], []
     plain = [node for node in tree.body if isinstance(node, imports)]
     quiet = [
@@ -326,25 +331,6 @@ def test_ruff():
         [Path(sys.executable).parent / "ruff", "check", "."], cwd=root, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout[-3000:]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    "The folder that the wheel installs, and the environment of somebody who has no compiler and no clone."
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, root]
-    subprocess.run(command, check=True, capture_output=True)
-    with zipfile.ZipFile(*folder.glob("*.whl")) as archive:
-        archive.extractall(folder / "site")
-    home = folder / "home"
-    home.mkdir()
-    environment = {
-        "PATH": "/nowhere",
-        "XDG_CACHE_HOME": str(home / "cache"),
-        "HOME": str(home),
-        "PYTHONPATH": str(folder / "site"),
-    }
-    return folder / "site", environment
 
 
 def run(code, environment, folder, *args):
