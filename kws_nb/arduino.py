@@ -91,7 +91,7 @@ def write_arduino_library(folder=None, # default: build/arduino/kws_nb
     files |= {f'examples/kws_tflm/{name}': text for name, text in tflm_sources(model).items()}
     with atomic_path(folder) as temporary:
         shutil.copytree(firmware_dir()/'kws', temporary)
-        for name, text in files.items(): (temporary/name).write_text(text)
+        for name, text in files.items(): (temporary/name).write_text(text, encoding='utf-8', newline='\n')
         shutil.rmtree(folder, ignore_errors=True)
     with atomic_path(folder.with_suffix('.zip')) as temporary: _write_zip(folder, temporary)
     return folder

@@ -51,13 +51,15 @@ def _environment(): # zig keeps what it has compiled, by default below the home 
     if home and '%' not in home: return None
     cache = build_dir()/'zig'
     if '%' in str(cache): # zig's linker takes it for something else
-        cache = Path(tempfile.gettempdir())/f'kws_nb-zig-{os.getuid()}'
+        user = os.getuid() if hasattr(os, 'getuid') else 'user' # Windows has a temporary folder for each
+        cache = Path(tempfile.gettempdir())/f'kws_nb-zig-{user}'
         cache.mkdir(mode=0o700, exist_ok=True)
     return os.environ | dict(ZIG_GLOBAL_CACHE_DIR=str(cache))
 
 def _run_compiler(command, folder): # to write in, by relative paths: zig's linker takes a % in one for something else
     command = [str(part) for part in command]
-    done = subprocess.run(command, capture_output=True, text=True, env=_environment(), cwd=folder)
+    done = subprocess.run(command, capture_output=True, text=True, encoding='utf-8', errors='replace',
+                          env=_environment(), cwd=folder)
     if done.returncode: raise KwsError(_explain_link_error(done.stderr))
 
 # %% ../nbs/library/board.ipynb #629920bf
@@ -69,7 +71,8 @@ def prebuilt_image()->Path:
     "The live image of the reference model that a wheel carries: no compiler is needed for it."
     image = models_dir()/'tinyconv.elf'
     wanted = Path(f'{image}.sha256')
-    if not image.is_file() or hashlib.sha256(image.read_bytes()).hexdigest() != wanted.read_text().strip():
+    def as_built(): return hashlib.sha256(image.read_bytes()).hexdigest() == wanted.read_text(encoding='utf-8').strip()
+    if not image.is_file() or not as_built():
         raise KwsError(f'{image} is missing or damaged. Install kws_nb again: pip install --force-reinstall kws_nb')
     return image
 
@@ -103,7 +106,7 @@ def build_firmware(model=None,          # int8 .tflite, path or bytes, default `
     script = next(folder/'link.ld' for folder in folders if (folder/'link.ld').is_file())
     with atomic_path(output) as temporary:
         work = temporary.parent
-        for name, text in generated.items(): (work/name).write_text(text)
+        for name, text in generated.items(): (work/name).write_text(text, encoding='utf-8')
         units = [*_units(folders, live), *(work/name for name in generated if name.endswith('.c'))]
         objects = [f'{unit.stem}.o' for unit in units]
         include = [part for folder in (*folders, work) for part in ('-I', folder)]

@@ -99,7 +99,7 @@ def train(words: Annotated[str, typer.Option(help=_WORDS)] = ','.join(KEYWORDS),
     except KeyboardInterrupt:
         _interrupted(words, out)
         raise
-    if as_json: print((folder/'metrics.json').read_text(), end='')
+    if as_json: print((folder/'metrics.json').read_text(encoding='utf-8'), end='')
     else:
         print(f'{int8}\n{folder}: model.safetensors, model.tflite, metrics.json')
         print(f"Next: kws-nb classify --board '{emulated_port(model=folder/'model.tflite')}' FILE.wav")
@@ -249,13 +249,14 @@ def profile(clip: Annotated[Path, typer.Argument(help=_CLIP)] = None,
     if not as_json: print(f'       {costs(total, instructions)}\n{page}')
 
 # %% ../nbs/library/cli.ipynb #a2d00030
+_TCP = 'Offer it as a socket at this TCP port, 0 for any that is free. Windows has sockets only.'
+
 @app.command(rich_help_panel='Board')
-def serve(board: Annotated[str, typer.Option(help=_EMULATED)] = 'emulated://nano33ble'):
+def serve(board: Annotated[str, typer.Option(help=_EMULATED)] = 'emulated://nano33ble',
+          tcp: Annotated[int, typer.Option(min=0, max=65535, help=_TCP)] = None):
     "Offer the emulated board as a serial device, for a terminal or MLPerf Tiny's runner, until interrupted."
     from kws_nb.protocol_emulated import serve as serve_board
-    try: serve_board(board)
-    except ImportError as error:
-        raise KwsError(f'This computer makes no serial devices ({error}). Linux and macOS do') from None
+    serve_board(board, tcp=tcp)
 
 # %% ../nbs/library/cli.ipynb #a2d00020
 @app.command(rich_help_panel='Board')
@@ -296,6 +297,8 @@ INTERRUPTED = 130 # the exit code of a program that Ctrl-C has ended
 def main():
     "The `kws-nb` command: an expected error is a message on stderr and exit code 1."
     said, code = None, 1
+    for stream in (sys.stdout, sys.stderr): # a pipe of Windows knows 256 characters
+        if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='replace')
     try: app()
     except KwsError as error: said = error
     except ModuleNotFoundError as error: said = _not_installed((error.name or str(error)).split('.')[0])

@@ -333,7 +333,8 @@ def _interpreter(content, engine): # a function from one input array to one outp
         with quiet_tensorflow(): from tensorflow.lite.python.interpreter import Interpreter, OpResolverType
     else: raise KwsError(f'{engine!r} is no engine; there are {", ".join(ENGINES)}')
     kernels = OpResolverType.BUILTIN_REF
-    lite = Interpreter(model_content=content, experimental_op_resolver_type=kernels, num_threads=1)
+    with quiet_tensorflow(): # it warns that its interpreter is LiteRT's now
+        lite = Interpreter(model_content=content, experimental_op_resolver_type=kernels, num_threads=1)
     lite.allocate_tensors()
     input_, output = lite.get_input_details()[0]['index'], lite.get_output_details()[0]['index']
     def run(x):
@@ -346,9 +347,9 @@ def _interpreter(content, engine): # a function from one input array to one outp
 ENGINES = ('tensorflow', 'litert', 'tflite-micro')
 
 def best_engine()->str:
-    "The first of tflite-micro, tensorflow, litert that is installed: the two whose bytes ours are come first."
+    "The first of tflite-micro, whose bytes ours are, litert and tensorflow that is installed."
     from importlib.util import find_spec
-    modules = {'tflite-micro': 'tflite_micro', 'tensorflow': 'tensorflow', 'litert': 'ai_edge_litert'}
+    modules = {'tflite-micro': 'tflite_micro', 'litert': 'ai_edge_litert', 'tensorflow': 'tensorflow'}
     return next(engine for engine, module in modules.items() if find_spec(module))
 
 def _fits_input(given, wanted): # shapes without the batch: the same but for dimensions of 1, or one vector of all

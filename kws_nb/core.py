@@ -72,7 +72,8 @@ def atomic_path(path): # the file or folder to make
 # %% ../nbs/library/core.ipynb #22504f63
 def write_json(path, value):
     "Write `value` to `path`, whole or not at all."
-    with atomic_path(path) as temporary: temporary.write_text(json.dumps(value, indent=2) + '\n')
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + '\n', encoding='utf-8', newline='\n')
 
 def progress_bar(iterable=None, # what to go through; without it, call `update`
                  about=None,    # label

@@ -37,7 +37,8 @@ def check_lists(root # of a Speech Commands tree
                )->int: # names compared, 0 where there are no lists
     "Compare `validation_list.txt` and `testing_list.txt` with the hash: they must agree on every name."
     files = {part: Path(root)/f'{part}_list.txt' for part in SPLITS[1:]}
-    names = [(name, part) for part, file in files.items() if file.is_file() for name in file.read_text().split()]
+    lists = {part: file.read_text(encoding='utf-8').split() for part, file in files.items() if file.is_file()}
+    names = [(name, part) for part, listed in lists.items() for name in listed]
     wrong = [name for name, part in names if split_of(name) != part]
     if wrong:
         raise KwsError(f'{root}: the official lists and the file-name hash disagree on {len(wrong)} of {len(names)} '

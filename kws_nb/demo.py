@@ -100,9 +100,9 @@ def run_demo()->dict:
 
 # %% ../nbs/library/demo.ipynb #a7d83e22
 def _commit(): # of the checkout; None where there is none
-    if not checkout(): return None
-    done = subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=checkout(), capture_output=True, text=True)
-    return done.stdout.strip() or None
+    if not checkout() or not shutil.which('git'): return None
+    done = subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=checkout(), capture_output=True)
+    return done.stdout.decode().strip() or None
 
 def _seed_row(run, features, labels): # how one seed's training went
     from kws_nb.train import evaluate

@@ -195,6 +195,9 @@ def _read_graph(tflite, model, subgraph):
         operators.append(Operator(name, pick(op, 'Inputs'), pick(op, 'Outputs'), options))
     inputs, outputs = pick(subgraph, 'Inputs'), pick(subgraph, 'Outputs')
     if not outputs or None in (*inputs, *outputs): raise ValueError('no input or output')
+    written = [*inputs, *(t for op in operators for t in op.outputs if t is not None)]
+    if len({id(t) for t in written}) < len(written) or any(t.data is not None for t in written):
+        raise ValueError('a tensor is written twice')
     return Graph(inputs, outputs, operators, _read_labels(model))
 
 # %% ../nbs/library/graph.ipynb #5af325dd

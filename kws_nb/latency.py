@@ -243,7 +243,8 @@ def first_calls(n=5 # fresh processes, one after the other
                )->list: # of dict: profiler_ms and clock_ms of the first call, later_ms (profiler) of the hundredth
     "What one cold profiler run says about TinyConv, n times."
     def once():
-        done = subprocess.run([sys.executable, '-c', _FIRST_CALL], capture_output=True, text=True)
+        done = subprocess.run([sys.executable, '-c', _FIRST_CALL], capture_output=True, text=True, encoding='utf-8',
+                              errors='replace')
         if done.returncode: raise KwsError(f'The process that measures a first call failed:\n{done.stderr.strip()}')
         return json.loads(done.stdout)
     return [once() for _ in range(n)]

@@ -253,12 +253,12 @@ def _check_chain(graph): # each operator works on what the one before made
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         n = f'{len(graph.inputs)} inputs and {len(graph.outputs)} outputs'
         raise KwsError(f'The model has {n}; the C core takes one of each. Convert a part of it')
-    current = graph.inputs[0]
+    current = [graph.inputs[0]] # more than one tensor where views share the bytes
     for op in _computing(graph):
-        if op.inputs[0] is not current:
+        if not any(op.inputs[0] is tensor for tensor in current):
             raise KwsError(f'{op.name} does not continue where the operator before it ended. {_CHAIN}')
-        current = op.outputs[0]
-    if current is not graph.outputs[0]:
+        current = [*current, op.outputs[0]] if op.name in VIEWS else [op.outputs[0]]
+    if not any(graph.outputs[0] is tensor for tensor in current):
         raise KwsError(f'The model gives out a tensor that is not the last operator\'s. {_CHAIN}')
     if graph.inputs[0].shape[0] != 1: raise _too_many('The model takes', graph.inputs[0].shape[0])
 

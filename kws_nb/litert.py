@@ -38,7 +38,7 @@ def install_litert()->Path: # its Python
     with atomic_path(build_dir()/'litert') as temporary: # only its python is called, and that one can be moved
         subprocess.run([sys.executable, '-m', 'venv', temporary], check=True)
         install = [_python_in(temporary), '-m', 'pip', 'install', '--progress-bar', 'off', *LITERT_PACKAGES]
-        done = subprocess.run(install, capture_output=True, text=True)
+        done = subprocess.run(install, capture_output=True, text=True, encoding='utf-8', errors='replace')
         if done.returncode:
             why = (done.stderr.strip().splitlines() or ['it said nothing'])[-1]
             raise KwsError(f'pip cannot install {" ".join(LITERT_PACKAGES)}: {why}. '
@@ -93,7 +93,8 @@ def _run_worker(folder, timeout_s):
     environment = {name: value for name, value in os.environ.items() if not name.startswith('PYTHON')}
     environment |= dict(CUDA_VISIBLE_DEVICES='-1', PYTHONNOUSERSITE='1', TF_CPP_MIN_LOG_LEVEL='3')
     command = [litert_python(), '-c', _WORKER, folder]
-    try: done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_s)
+    try: done = subprocess.run(command, env=environment, capture_output=True, text=True, encoding='utf-8',
+                               errors='replace', timeout=timeout_s)
     except subprocess.TimeoutExpired: raise KwsError(f'litert-torch was not ready after {timeout_s} s') from None
     except OSError as error:
         raise KwsError(f'{command[0]} does not run ({error.strerror}). Name a Python in KWS_NB_LITERT_PYTHON, '
@@ -102,7 +103,7 @@ def _run_worker(folder, timeout_s):
     if 'ModuleNotFoundError' in why:
         raise KwsError(f'{command[0]} lacks a package ({why}): {command[0]} -m pip install {" ".join(LITERT_PACKAGES)}')
     if done.returncode: raise KwsError(f'litert-torch cannot convert the network: {why[:300]}')
-    return json.loads((Path(folder)/'answer.json').read_text())
+    return json.loads((Path(folder)/'answer.json').read_text(encoding='utf-8'))
 
 # %% ../nbs/library/litert.ipynb #d8e683aa
 def convert_litert(model,        # TinyConv

@@ -28,13 +28,13 @@ def save_session(path, heard:list, **about):
     first = dict(kws_nb='session', labels=heard[0].labels if heard else LABELS, **about)
     rows = [first, *(dict(sequence=h.sequence, sample=h.sample, label=h.label, codes=list(h.codes)) for h in heard)]
     with atomic_path(path) as temporary:
-        temporary.write_text(''.join(json.dumps(row) + '\n' for row in rows))
+        temporary.write_text(''.join(json.dumps(row) + '\n' for row in rows), encoding='utf-8')
 
 def load_session(path)->list: # of Heard
     "Replay a recorded session."
     if not Path(path).is_file(): raise KwsError(f'{path}: no such file')
     try:
-        first, *rows = [json.loads(line) for line in Path(path).read_text().splitlines()]
+        first, *rows = [json.loads(line) for line in Path(path).read_text(encoding='utf-8').splitlines()]
         if first['kws_nb'] != 'session': raise KeyError('kws_nb')
         labels = tuple(first.get('labels', LABELS))
         return [Heard(row['sequence'], row['sample'], row['label'], tuple(row['codes']), labels) for row in rows]

@@ -7,11 +7,11 @@ __all__ = ['CLOCK_HZ', 'TAKEN_BRANCH_CYCLES', 'DIVISION_CYCLES', 'FLASH_BYTES', 
            'ends_in_call', 'BoardFault', 'Call', 'read_image', 'Machine', 'Serial', 'serve']
 
 # %% ../nbs/library/protocol_emulated.ipynb #8a03923e
-import ctypes, re, signal, sys, threading
+import ctypes, os, re, select, signal, socket, sys, threading
 import numpy as np
 import serial
 from collections import deque
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -443,27 +443,83 @@ class Serial(_EmulatedPort):
     def flush(self): "Nothing waits: what is written is taken at once."
 
 # %% ../nbs/library/protocol_emulated.ipynb #5b0d0a02
-def serve(port=EMULATED,       # what to offer
-          until=lambda: False  # asked ten times a second
-         ):
-    "Offer an emulated board as a serial device of this computer (Linux, macOS) and print the device's name."
-    if not port.lower().startswith('emulated:'):
-        raise KwsError(f'{port} is no emulated board, and only such a one is served. Use {EMULATED}')
-    import os, pty, select, tty
-    with open_port(port, timeout=0) as board:
-        control, device = pty.openpty()
-        tty.setraw(device)
-        print(os.ttyname(device), flush=True)
-        while not until():
-            if board.in_waiting: os.write(control, board.read(board.in_waiting))
-            if not select.select([control], [], [], .1)[0]: continue
-            try: board.write(os.read(control, 1024))
-            except serial.SerialException as error: _start_again(board, control, error)
+class _Device: # a serial device of this computer
+    connected = True # what nobody reads waits in it
+    def __init__(self):
+        import pty, tty
+        self._control, self._device = pty.openpty()
+        tty.setraw(self._device)
+        self.name = os.ttyname(self._device)
 
-def _start_again(board, control, error): # after a crash
-    import os
-    print(f'{error}. The board starts again', file=sys.stderr, flush=True)
-    if board.in_waiting: os.write(control, board.read(board.in_waiting))
+    def fileno(self): return self._control
+    def write(self, data): os.write(self._control, data)
+    def read(self, board): return os.read(self._control, 1024)
+
+    def close(self):
+        for end in (self._control, self._device): os.close(end)
+
+class _Socket: # for one program after the other
+    def __init__(self, tcp):
+        try: self._listening = socket.create_server(('127.0.0.1', tcp))
+        except OSError as error:
+            raise KwsError(f'TCP port {tcp} cannot be offered: {error.strerror}. '
+                           'Name another, or 0 for any that is free') from None
+        self.name = f'socket://127.0.0.1:{self._listening.getsockname()[1]}'
+        self._connection = None
+
+    @property
+    def connected(self): return self._connection is not None
+    def fileno(self): return (self._connection or self._listening).fileno()
+
+    def write(self, data):
+        try: self._connection.sendall(data)
+        except ConnectionError: self._hang_up()
+
+    def read(self, board):
+        if not self.connected:
+            self._connection, _ = self._listening.accept()
+            _start(board) # each program finds it as after its start
+            return b''
+        try: data = self._connection.recv(1024)
+        except ConnectionError: data = b''
+        if not data: self._hang_up()
+        return data
+
+    def _hang_up(self):
+        self._connection.close()
+        self._connection = None
+
+    def close(self):
+        if self.connected: self._hang_up()
+        self._listening.close()
+
+# %% ../nbs/library/protocol_emulated.ipynb #5b0d0a03
+def _offered(tcp): # a device; where there are none, or a TCP port is named, a socket
+    if tcp is not None: return _Socket(tcp)
+    try: return _Device()
+    except ImportError:
+        print('This computer makes no serial devices: a socket stands in for one', file=sys.stderr, flush=True)
+        return _Socket(0)
+
+def _start(board): # again
     board.close()
     try: board.open()
     except serial.SerialException as error: raise KwsError(f'The board does not start again: {error}') from None
+
+def serve(port=EMULATED,        # what to offer
+          until=lambda: False,  # asked ten times a second
+          tcp:int=None          # of a socket on this computer, 0 for any that is free; default: a serial device
+         ):
+    "Offer an emulated board as a serial device of this computer, or as a socket, and print what to open."
+    if not port.lower().startswith('emulated:'):
+        raise KwsError(f'{port} is no emulated board, and only such a one is served. Use {EMULATED}')
+    with open_port(port, timeout=0) as board, closing(_offered(tcp)) as offered:
+        print(offered.name, flush=True)
+        while not until():
+            if board.in_waiting and offered.connected: offered.write(board.read(board.in_waiting))
+            if not select.select([offered], [], [], .1)[0]: continue
+            try: board.write(offered.read(board))
+            except serial.SerialException as error:
+                print(f'{error}. The board starts again', file=sys.stderr, flush=True)
+                if board.in_waiting and offered.connected: offered.write(board.read(board.in_waiting))
+                _start(board)

@@ -136,7 +136,7 @@ def read_results(path)->dict: # empty where there is no file
     "What a study has written."
     path = Path(path)
     if not path.is_file(): return {}
-    try: value = json.loads(path.read_text())
+    try: value = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError, RecursionError) as error: raise _damaged(path, error) from None
     if not isinstance(value, dict): raise _damaged(path, 'it holds no names')
     return value

@@ -52,12 +52,12 @@ def save_trials(path, session:Session):
     kept['trials'] = [list(asdict(t).values()) for t in session.trials]
     kept['detections'] = [[d.sequence, d.sample, d.label, d.score] for d in session.detections]
     kept['heard'] = [[h.sequence, h.sample, h.label, *h.codes] for h in session.heard]
-    with atomic_path(path) as temporary: temporary.write_text(json.dumps(kept) + '\n')
+    with atomic_path(path) as temporary: temporary.write_text(json.dumps(kept) + '\n', encoding='utf-8')
 
 def load_trials(path)->Session:
     "A session that was kept."
     try:
-        kept = json.loads(Path(path).read_text())
+        kept = json.loads(Path(path).read_text(encoding='utf-8'))
         if kept['kws_nb'] != 'trials': raise KeyError('kws_nb')
         labels, trials = tuple(kept['labels']), [Trial(*t) for t in kept['trials']]
         heard = [Heard(n, sample, label, tuple(codes), labels) for n, sample, label, *codes in kept['heard']]

@@ -323,7 +323,8 @@ _DEFINED = {'.c': rf'^(?:__attribute__\(\(\w+\)\) )?(?!{_NO_SYMBOL}){_NAME}\s*(?
 def _global_symbols(): # name -> source file, of what our sources define
     found, folders = {}, [firmware_dir()/name for name in ('kws/src', 'emulated', 'verify')]
     for path in sorted(path for folder in folders for path in folder.glob('*.[cS]')):
-        for name in re.findall(_DEFINED[path.suffix], path.read_text(), re.M): found.setdefault(name, path.name)
+        text = path.read_text(encoding='utf-8')
+        for name in re.findall(_DEFINED[path.suffix], text, re.M): found.setdefault(name, path.name)
     return found
 
 def _source_of(name, local_file):

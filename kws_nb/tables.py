@@ -98,4 +98,4 @@ def write_frontend_sources(folder=None): # default: the clone's `firmware/kws/sr
     "Write the generated C files."
     folder = Path(folder or firmware_dir()/'kws/src')
     for name, text in frontend_sources().items():
-        with atomic_path(folder/name) as path: path.write_text(text)
+        with atomic_path(folder/name) as path: path.write_text(text, encoding='utf-8', newline='\n')

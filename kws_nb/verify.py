@@ -76,7 +76,7 @@ class Verification:
 
 def verify(model,              # int8 .tflite, path or bytes
            n=100,              # random inputs beside the extreme ones
-           engine=None,        # one of `ENGINES`; default: the first installed of tflite-micro, tensorflow, litert
+           engine=None,        # one of `ENGINES`; default: `best_engine`
            toolchain='clang',  # or 'gcc'
            seed=0
           )->Verification:

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import subprocess
 import sys
+import tarfile
 import zipfile
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -121,25 +123,6 @@ def lab(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def wheel_file(tmp_path_factory):
-    "The wheel of this clone."
-    from standalone import build_wheel
-
-    return build_wheel(tmp_path_factory.mktemp("built"))
-
-
-@pytest.fixture(scope="session")
-def wheel(wheel_file, tmp_path_factory):
-    "The folder that the wheel installs, and the environment of somebody who has no compiler and no clone."
-    folder = tmp_path_factory.mktemp("wheel")
-    with zipfile.ZipFile(wheel_file) as archive:
-        archive.extractall(folder / "site")
-    home = folder / "home"
-    home.mkdir()
-    return folder / "site", {"PATH": "/nowhere", "HOME": str(home), "PYTHONPATH": str(folder / "site")}
-
-
-@pytest.fixture(scope="session")
 def _board():
     from kws_nb.board import Board
 
@@ -153,6 +136,36 @@ def board(_board):
     _board.command("stream on")
     _board.command("hop 2")
     return _board
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    "An sdist of this clone, and the wheel that is built from its contents alone: two files."
+    folder = tmp_path_factory.mktemp("built")
+    code = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", code, folder], cwd=root, check=True, capture_output=True)
+    (sdist,) = folder.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [*command, folder / sdist.name.removesuffix(".tar.gz")], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    (wheel,) = folder.glob("*.whl")
+    return sdist, wheel
+
+
+@pytest.fixture(scope="session")
+def wheel(built, tmp_path_factory):
+    "The folder that the wheel installs, and the environment of somebody who has no compiler and no clone."
+    folder = tmp_path_factory.mktemp("wheel")
+    with zipfile.ZipFile(built[1]) as archive:
+        archive.extractall(folder / "site")
+    home = folder / "home"
+    home.mkdir()
+    return folder / "site", {"PATH": "/nowhere", "HOME": str(home), "PYTHONPATH": str(folder / "site")}
 
 
 @pytest.fixture

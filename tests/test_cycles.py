@@ -220,5 +220,3 @@ def test_recursion_is_a_path_of_its_own(tmp_path):
     depth = [call.calls for call in machine.call_tree if call.function == "down"]
     assert depth == [1] * 5
     assert sum(call.instructions for call in machine.call_tree) == machine.instructions
-
-

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+import tflite
 from conftest import root
 
 from kws_nb import cli
@@ -167,6 +168,17 @@ def test_damaged_models(tmp_path, reference):
             read_tflite(path)
         done = kws_nb("classify", "data/clips/yes.wav", "--board", f"emulated://nano33ble?model={path}")
         assert done.returncode == 1 and says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_tensor_that_two_operators_write_is_refused(reference):
+    content = bytearray(reference.read_bytes())
+    graph = tflite.Model.GetRootAs(bytes(content)).Subgraphs(0)
+    table = graph.Operators(0)._tab
+    place, elsewhere = table.Vector(table.Offset(8)), graph.Operators(1).Outputs(0)  # offset 8: the outputs
+    assert int.from_bytes(content[place : place + 4], "little") == graph.Operators(0).Outputs(0)
+    content[place : place + 4] = elsewhere.to_bytes(4, "little")
+    with pytest.raises(KwsError, match="a tensor is written twice.*Convert the model again"):
+        read_tflite(bytes(content))
 
 
 def test_every_cut_of_a_model_is_refused_or_whole(reference):

@@ -1,4 +1,5 @@
 "The board's fast front end against the plain C on the host, value for value, and what it may cost."
+
 import subprocess
 import sys
 from math import isqrt
@@ -237,5 +238,3 @@ def test_compiles_without_warnings(command, plain, tmp_path):
         whole = [str(part) for part in (*command, *flags, *plain, "-c", source / name, "-o", tmp_path / "unit.o")]
         done = subprocess.run(whole, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-
-

@@ -193,7 +193,8 @@ def unusual():
 
     x = tf.keras.Input((8, 8, 1), batch_size=1)
     y = tf.keras.layers.Conv2D(2, 3)(x)
-    return tf.lite.TFLiteConverter.from_keras_model(tf.keras.Model(x, tf.math.atan2(y, y))).convert()
+    z = tf.keras.layers.Lambda(lambda y: tf.math.atan2(y, y))(y)
+    return tf.lite.TFLiteConverter.from_keras_model(tf.keras.Model(x, z)).convert()
 
 
 @pytest.mark.tensorflow

@@ -27,10 +27,10 @@ if os.environ.get("REFUSED", "nothing") in sys.argv[-1]: sys.exit("no network")
 
 
 @pytest.fixture(scope="session")
-def alone(wheel_file, tmp_path_factory):
+def alone(built, tmp_path_factory):
     "The Python of an environment with the wheel. KWS_NB_FRESH=python3.12: that Python, and pip installs everything."
     folder, python = tmp_path_factory.mktemp("alone"), os.environ.get("KWS_NB_FRESH")
-    return fresh_environment(folder, wheel_file, python) if python else linked_environment(folder, wheel_file)
+    return fresh_environment(folder, built[1], python) if python else linked_environment(folder, built[1])
 
 
 @pytest.fixture(scope="session")

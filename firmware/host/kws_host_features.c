@@ -1,35 +1,15 @@
-// The front end over a batch: frames side by side as vector registers hold them, whichever clips they come from.
-#define KWS_LANES 32
-
-#include "kws_channels.h"
-#include "kws_host.h"
-#include "kws_mel_plain.h"
-
-static void compute_features(const int16_t* clips, size_t n_clips, size_t n_samples, size_t step_samples,
-                             uint16_t* features) {
-  const size_t clip_frames = 1 + (n_samples - KWS_WINDOW_SAMPLES) / step_samples, n_frames = n_clips * clip_frames;
-  uint32_t noise_estimate[KWS_CHANNELS];
-  kws_frontend_scratch scratch;
-  for (size_t first = 0; first < n_frames; first += KWS_LANES) {
-    const int16_t* windows[KWS_LANES];
-    for (size_t lane = 0; lane < KWS_LANES; ++lane) {
-      const size_t frame = first + lane < n_frames ? first + lane : n_frames - 1;  // lanes left over repeat the last
-      windows[lane] = clips + frame / clip_frames * n_samples + frame % clip_frames * step_samples;
-    }
-    kws_mel_channels_plain(windows, &scratch);
-    for (size_t lane = 0; lane < KWS_LANES && first + lane < n_frames; ++lane) {
-      if ((first + lane) % clip_frames == 0) memset(noise_estimate, 0, sizeof noise_estimate);
-      kws_channel_features(noise_estimate, scratch.spectrum.channels[lane], features + (first + lane) * KWS_CHANNELS);
-    }
-  }
-}
+#include "kws_host_frames.h"
 
 #if defined(__x86_64__)
-// The same once more, compiled for the wider registers that most of these machines have.
-__attribute__((target("avx2"), flatten)) static void compute_features_avx2(const int16_t* clips, size_t n_clips,
-                                                                           size_t n_samples, size_t step_samples,
-                                                                           uint16_t* features) {
-  compute_features(clips, n_clips, n_samples, step_samples, features);
+#include <cpuid.h>
+
+// What __builtin_cpu_supports("avx2") says; compiled by zig 0.17, that always says no.
+static int has_avx2(void) {
+  unsigned a, b, c, d;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_AVX)) return 0;
+  __asm__("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+  if ((a & 6) != 6) return 0;  // the system does not keep the wide registers
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2);
 }
 #endif
 
@@ -37,8 +17,8 @@ int kws_host_features(const int16_t* clips, size_t n_clips, size_t n_samples, ui
                       uint16_t* features) {
   if (step_samples == 0 || step_samples > KWS_WINDOW_SAMPLES || n_samples < KWS_WINDOW_SAMPLES) return KWS_BAD_ARGUMENT;
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) {
-    compute_features_avx2(clips, n_clips, n_samples, step_samples, features);
+  if (has_avx2()) {
+    kws_host_features_avx2(clips, n_clips, n_samples, step_samples, features);
     return KWS_OK;
   }
 #endif

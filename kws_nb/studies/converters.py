@@ -111,7 +111,7 @@ def compare_converters(data,
 
 def _older_row(path, about): # of a stored study of the same network: that file is not made again
     if not path or not Path(path).is_file(): return None
-    stored = json.loads(Path(path).read_text())
+    stored = json.loads(Path(path).read_text(encoding='utf-8'))
     return stored.get('older') if all(stored.get(what) == value for what, value in about.items()) else None
 
 def _beside(name, int8, today, test, labels): # what an older int8 file answers, beside today's codes

@@ -177,7 +177,7 @@ def climb(step:Step,
     if moved: # what follows is the next input's beginning
         inputs = np.concatenate([before[:, moved:], np.roll(before, 1, 0)[:, :moved]], 1)
     if step.layers:
-        extra = {path.name: path.read_text() for path in (firmware_dir()/'steps').glob('*.[ch]')}
+        extra = {path.name: path.read_text(encoding='utf-8') for path in (firmware_dir()/'steps').glob('*.[ch]')}
         extra['kws_model.c'] = step_source(step.layers(layers))
     board = RawBoard(model, toolchain, extra=extra, flags=step.flags)
     different = 0

@@ -179,7 +179,7 @@ def changes(new:dict, old:dict)->dict:
 # %% ../../nbs/widgets/explorer.ipynb #72d81e30
 class PanelsView(anywidget.AnyWidget):
     "The five panels in the browser."
-    _drawing = (files('kws_nb.widgets')/'explorer.mjs').read_text()
+    _drawing = (files('kws_nb.widgets')/'explorer.mjs').read_text(encoding='utf-8')
     _esm = 'const module = undefined;' + get_plotlyjs() + _drawing # where plotly.js finds a module, it hides in it
     figure = traitlets.Dict().tag(sync=True)
 
