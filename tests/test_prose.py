@@ -136,7 +136,7 @@ def shown(name):
 
 def linked(text, name):
     "The notebooks that a text links to."
-    for link in re.findall(r"\]\(([^)#]+\.ipynb)", text):
+    for link in re.findall(r"\]\(([^)#:]+\.ipynb)", text):
         parts = []
         for part in (PurePosixPath(name).parent / link).parts:
             if part == ".." and parts:
