@@ -6,11 +6,11 @@
 __all__ = ['SAMPLE_RATE', 'CLIP_SAMPLES', 'WINDOW_MS', 'STEP_MS', 'WINDOW_SAMPLES', 'STEP_SAMPLES', 'N_CHANNELS', 'N_FRAMES',
            'FEATURE_SCALE', 'LABELS', 'KEYWORDS', 'SMOOTHING', 'HOP_FRAMES', 'RECOGNIZER_RESULTS',
            'MICROPHONE_SETTLING_MS', 'MICROPHONE_GAIN', 'MOST_KEYWORDS', 'GENERATED', 'KwsError', 'saying_when_full',
-           'atomic_path', 'write_json', 'progress_bar', 'checkout', 'firmware_dir', 'build_dir', 'data_dir',
-           'models_dir', 'labels_for', 'stable_rng']
+           'atomic_path', 'write_json', 'progress_bar', 'checkout', 'firmware_dir', 'home_dir', 'build_dir', 'data_dir',
+           'models_dir', 'study_file', 'labels_for', 'stable_rng']
 
 # %% ../nbs/library/core.ipynb #6404fae7
-import errno, hashlib, json, os, re, shutil, tempfile
+import errno, hashlib, json, os, re, shutil, sys, tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -100,22 +100,33 @@ def firmware_dir()->Path: # has `kws/src`, `host`, `emulated`
     root = checkout()
     return root/'firmware' if root else Path(str(files('kws_nb')))/'_firmware'
 
+def home_dir()->Path: # perhaps not made yet
+    "Where everything is written: what `KWS_NB_HOME` names, or the clone, or `kws_nb_files` in the home folder."
+    try: return Path(os.environ.get('KWS_NB_HOME') or checkout() or '~/kws_nb_files').expanduser().absolute()
+    except RuntimeError: raise KwsError('No home folder is known. Name a folder for results in KWS_NB_HOME') from None
+
 def build_dir()->Path: # made if it is missing
     "Where generated files and results go."
-    root, cache = checkout(), Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache')
-    try: path = root/'build' if root else cache.expanduser()/'kws_nb'
-    except RuntimeError: raise KwsError('No home folder is known. Name one for results in XDG_CACHE_HOME') from None
+    path = home_dir()/'build'
+    if not checkout() and not path.exists(): print(f'kws_nb writes to {home_dir()}', file=sys.stderr)
     with _saying_why(path): path.mkdir(parents=True, exist_ok=True)
     return path
 
-def data_dir()->Path: # in a clone `data`
+def data_dir()->Path:
     "Where downloads, caches, recordings and models go."
-    root = checkout()
-    return root/'data' if root else build_dir()/'data'
+    return home_dir()/'data'
 
 def models_dir()->Path: # has `tinyconv.safetensors`, `tinyconv.tflite`, `metrics.json`
-    "The reference model that comes with `kws_nb`."
-    return data_dir()/'models' if checkout() else Path(str(files('kws_nb')))/'_data/models'
+    "The reference model and the studies' results that come with `kws_nb`."
+    return checkout()/'data/models' if checkout() else Path(str(files('kws_nb')))/'_data/models'
+
+def study_file(name)->Path: # in a clone the one in `models_dir`
+    "A study's results where they may be written: beside an installed package, a copy in `data_dir`."
+    shipped, own = models_dir()/name, data_dir()/'models'/name
+    if checkout(): return shipped
+    if not own.exists():
+        with atomic_path(own) as temporary: shutil.copyfile(shipped, temporary)
+    return own
 
 # %% ../nbs/library/core.ipynb #c47220f7
 MOST_KEYWORDS = 64 # of one model

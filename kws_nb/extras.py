@@ -17,9 +17,8 @@ EXTRAS = dict(
     train=('torch', 'torchaudio', 'librosa', 'scipy', 'safetensors', 'espeakng_loader'),
     notebook=('IPython', 'ipywidgets', 'anywidget', 'traitlets', 'plotly'),
     firmware=('ziglang',),
-    convert=('tensorflow', 'onnx', 'onnxruntime', 'ai_edge_litert', 'yaml'))
+    convert=('tensorflow', 'onnx', 'onnxruntime', 'ai_edge_litert', 'tflite_micro', 'yaml'))
 ONNX_TF = 'pip install --no-deps onnx-tf==1.10.0' # its metadata asks for a package that no current Python has
-_OTHERS = ('tflite_micro', 'onnx_tf')             # asked for, and brought by no extra but [dev]
 
 def pip_command(*modules:str # names by which they are imported
                )->str:
@@ -60,7 +59,7 @@ class ExtrasFinder:
     @staticmethod
     def find_spec(name:str, path:object=None, target:object=None)->None:
         "Raise `NotInstalled` for what an extra brings."
-        if name not in (*sum(EXTRAS.values(), ()), *_OTHERS): return
+        if name not in (*sum(EXTRAS.values(), ()), 'onnx_tf'): return
         frame:FrameType|None = sys._getframe(1)
         while frame and frame.f_globals.get('__name__') in _MACHINERY: frame = frame.f_back
         module = frame and frame.f_globals.get('__name__') or ''

@@ -99,7 +99,7 @@ def check_labels(labels:np.ndarray, n:int, # of clips
     wrong = labels[(labels < 0) | (labels >= len(names))] if labels.dtype.kind in 'iu' else labels
     if len(wrong):
         expected = f'whole numbers from 0 to {len(names) - 1}, for {", ".join(names)}'
-        raise KwsError(f'{wrong[0]!r} is no label; expected {expected}')
+        raise KwsError(f'{wrong.tolist()[0]!r} is no label; expected {expected}')
 
 def predict(model:nn.Module,    # gives logits
             features:np.ndarray # float32 `[n, 49, 40]`

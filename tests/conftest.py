@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.pop("KWS_NB_HOME", None)  # in a clone, tests write to the clone
 root = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(root / "tools"))
 PACKAGES = {
@@ -181,13 +182,7 @@ def wheel(built, tmp_path_factory):
         archive.extractall(folder / "site")
     home = folder / "home"
     home.mkdir()
-    environment = {
-        "PATH": "/nowhere",
-        "XDG_CACHE_HOME": str(home / "cache"),
-        "HOME": str(home),
-        "PYTHONPATH": str(folder / "site"),
-    }
-    return folder / "site", environment
+    return folder / "site", {"PATH": "/nowhere", "HOME": str(home), "PYTHONPATH": str(folder / "site")}
 
 
 @pytest.fixture

@@ -33,16 +33,16 @@ RUNS = {
     f"convert {MODEL}.safetensors": "train convert onnx-tf",
     f"convert {MODEL}.safetensors --backend litert": "train",
     f"evaluate {MODEL}.safetensors": "train",
-    f"evaluate {MODEL}.tflite": "train interpreter",
+    f"evaluate {MODEL}.tflite": "train convert",
     f"evaluate {MODEL}.tflite --board": "train firmware",
-    f"verify {MODEL}.tflite": "firmware interpreter",
+    f"verify {MODEL}.tflite": "firmware convert",
     f"verify {MODEL}.tflite --engine litert": "firmware convert",
-    f"verify {MODEL}.tflite --engine tflite-micro": "firmware dev",
+    f"verify {MODEL}.tflite --engine tflite-micro": "firmware convert",
     "size tinyconv": "train",
     f"size {MODEL}.safetensors": "train",
-    "arduino": "dev",
+    "arduino": "convert",
 }
-ABSENT = dict(EXTRAS) | {"dev": ["tflite_micro"], "onnx-tf": ["onnx_tf"]}
+ABSENT = dict(EXTRAS) | {"onnx-tf": ["onnx_tf"]}
 ABSENT["everything"] = [module for modules in list(ABSENT.values()) for module in modules]
 
 LINE = re.compile(r"Error: (.+) (?:is|are) not installed, and kws-nb (.+) needs (?:it|them): (.+)\n")
@@ -125,7 +125,7 @@ def pip_for(extra, needs):
     "The pip commands that the line has to name; nothing where the run does not need what is absent."
     needs = needs.split()
     if extra == "everything":
-        return pip_command(*(ABSENT["convert" if need == "interpreter" else need][0] for need in needs))
+        return pip_command(*(ABSENT[need][0] for need in needs))
     return pip_command(*ABSENT[extra]) if extra in needs else ""
 
 
@@ -217,13 +217,12 @@ def test_each_extra_brings_the_modules_that_it_is_named_for():
             names = {canonicalize_name(name) for name in brought_by.get(module, [module])}
             assert names & packages(extra), f"[{extra}] brings no {module}"
             assert not names & packages("base"), f"{module} is in the base already"
-    assert "tflite-micro" in packages("dev")
 
 
 def test_every_package_that_the_modules_import_is_asked_for():
     "A new import has to stand in settings.ini, and that of an extra in `EXTRAS`."
     brought_by = packages_distributions()
-    in_extras = {module for modules in EXTRAS.values() for module in modules} | {"tflite_micro", "onnx_tf"}
+    in_extras = {module for modules in EXTRAS.values() for module in modules} | {"onnx_tf"}
     for path in (root / "kws_nb").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -136,7 +136,7 @@ def shown(name):
 
 def linked(text, name):
     "The notebooks that a text links to."
-    for link in re.findall(r"\]\(([^)#]+\.ipynb)", text):
+    for link in re.findall(r"\]\(([^)#:]+\.ipynb)", text):
         parts = []
         for part in (PurePosixPath(name).parent / link).parts:
             if part == ".." and parts:
@@ -195,7 +195,7 @@ def test_prose_says_what_outputs_show(name):
 
 def readme(outputs):
     "The README's lines: its outputs are indented by four."
-    lines = (root / "README.md").read_text().splitlines()
+    lines = (root / "README.md").read_text().replace("](nbs/", "](").splitlines()  # linked as in the notebook
     return "\n".join(line for line in lines if line.startswith("    ") == outputs)
 
 

@@ -84,7 +84,13 @@ def executed_for_the_site(cell):
     tree = ast.parse("\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))))
     imports = (ast.Import, ast.ImportFrom)
     exported = re.match(r"#\|\s*exports?\b", source)
-    if "nbdev_export()" in source or not exported and not any(isinstance(node, imports) for node in ast.walk(tree)):
+    never = re.search(r"^#\|\s*eval:\s*false", source, re.M)
+    if (
+        never
+        or "nbdev_export()" in source
+        or not exported
+        and not any(isinstance(node, imports) for node in ast.walk(tree))
+    ):
         return [], []
     plain = [node for node in tree.body if isinstance(node, imports)]
     around = [node for node in tree.body if isinstance(node, ast.With) or is_for_types(node)]

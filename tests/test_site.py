@@ -101,6 +101,36 @@ def test_links_lead_somewhere(site, elements):
     assert not broken, "\n".join(broken)
 
 
+SECTIONS = sorted((root / "nbs").glob("[0-9][0-9]_*.ipynb"))
+
+
+@pytest.mark.parametrize("page", ["its own", "index.html"])
+def test_each_section_can_be_opened_in_colab_and_downloaded(page, site, elements):
+    "From its page and from the first one; the download is the notebook, byte for byte."
+    assert len(SECTIONS) == 8
+    for path in SECTIONS:
+        links = elements[page_name(path.name).replace(".ipynb", ".html") if page == "its own" else page].links
+        colab = f"https://colab.research.google.com/github/kws-nb/kws_nb/blob/main/nbs/{path.name}"
+        assert colab in links, f"{path.name}: no link to Colab"
+        assert f"notebooks/{path.name}" in links, f"{path.name}: no download"
+        assert (site / "notebooks" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_first_cell_of_a_section_is_hidden(elements):
+    for path in SECTIONS:
+        code = "".join(elements[page_name(path.name).replace(".ipynb", ".html")].code)
+        assert code and "google.colab" not in code, path.name
+
+
+def test_the_readme_links_each_section():
+    readme = (root / "README.md").read_text()
+    for path in SECTIONS:
+        colab = f"https://colab.research.google.com/github/kws-nb/kws_nb/blob/main/nbs/{path.name}"
+        own, download = f"nbs/{path.name}", f"https://kws-nb.github.io/kws_nb/notebooks/{path.name}"
+        assert all(f"]({link})" in readme for link in (own, colab, download)), path.name
+    assert "Not tried: Colab itself" in readme
+
+
 def test_links_to_the_site_itself_are_relative(elements):
     "A copy of the site on a disk or under another address leads to its own pages."
     absolute = [
@@ -143,6 +173,9 @@ def test_mended_links():
     assert mend_links(f"[`B.f`]({address}library/b.html#b.f)", "../") == "[`B.f`](../library/b.html#b)"
     assert mend_links("[here](../03_model_size.ipynb#ram)", "") == "[here](../model_size.ipynb#ram)"
     assert mend_links(f"[[`f`]({address}library/a.html#f)](library/a.ipynb)", "") == "[`f`](library/a.ipynb)"
+    assert (
+        mend_links(f"[this]({address}notebooks/05_x.ipynb)", "") == '<a href="notebooks/05_x.ipynb" download>this</a>'
+    )
     signature = "```python\ndef f(\n    x, # of %s\n)\n```\n*See %s.*"
     link = f"[`g`]({address}b.html#g)"
     assert mend_links(signature % (link, link), "") == signature % ("`g`", "[`g`](b.html#g)")

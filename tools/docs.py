@@ -38,12 +38,13 @@ def readme_text():
     notebook.metadata["language_info"] = {"name": "python"}
     text, _ = MarkdownExporter().from_notebook_node(notebook)
     text = re.sub(r"\n{3,}", "\n\n", text).strip().replace("](../", "](")
+    text = re.sub(r"\]\((\d\d_\w+\.ipynb)", r"](nbs/\1", text)
     return f"<!-- Made from nbs/index.ipynb by `make readme`. -->\n\n{text}\n"
 
 
 def page_name(text):
     "Names of notebooks as their pages have them, under both builders: 05_deployment.ipynb -> deployment.ipynb."
-    return re.sub(r"\b\d\d_(\w+\.ipynb)", r"\1", text)
+    return re.sub(r"(?<!nbs/)(?<!notebooks/)\b\d\d_(\w+\.ipynb)", r"\1", text)
 
 
 def site_address():
@@ -54,10 +55,20 @@ def site_address():
     return f"{config.doc_host.rstrip('/')}/{config.doc_baseurl.strip('/')}/"
 
 
+def take_along(name):
+    "Where a section's notebook can be opened or had, as Markdown for its page."
+    from nbdev.config import get_config
+
+    config = get_config()
+    colab = f"https://colab.research.google.com/github/{config.user}/{config.repo}/blob/{config.branch}/nbs/{name}"
+    return f"[Open in Colab]({colab}) · [Download this notebook]({site_address()}notebooks/{name})"
+
+
 def mend_links(text, up):
     "Links of a page's Markdown: to the site itself relative, no link inside a link, and none inside code."
     text = re.sub(rf"({re.escape(site_address())}[^)#]*#\w+)\.\w+", r"\1", text)  # a method: its class has the heading
     text = page_name(text.replace(site_address(), up).replace("](../kws_nb/widgets/", f"]({up}static/"))
+    text = re.sub(r"\[([^]]+)\]\(([./]*notebooks/[^)]+)\)", r'<a href="\2" download>\1</a>', text)  # a file, no page
     text = re.sub(r"\[\[(`[^`]+`)\]\([^)]+\)\](?=\()", r"[\1]", text)
     return re.sub(
         r"^```.*?^```", lambda code: re.sub(r"\[(`[^`]+`)\]\([^)]+\)", r"\1", code[0]), text, flags=re.M | re.S
@@ -132,6 +143,10 @@ def stage(folder):
     for path in made.rglob("*.ipynb"):
         page = path.relative_to(made)
         notebook = json.loads(path.read_text())
+        if re.match(r"\d\d_", page.name):
+            after = next(i for i, cell in enumerate(notebook["cells"]) if cell["cell_type"] == "raw") + 1
+            links = {"cell_type": "markdown", "id": "take-along", "metadata": {}, "source": take_along(page.name)}
+            notebook["cells"].insert(after, links)
         mend_page(notebook, "../" * (len(page.parts) - 1))
         (folder / page).parent.mkdir(parents=True, exist_ok=True)
         (folder / page_name(str(page))).write_text(json.dumps(notebook))
@@ -151,6 +166,9 @@ def build_site():
         subprocess.run([builder, "render", folder], check=True)
         for sheet in (folder / "_docs").rglob("*.css"):  # themes fetch their fonts; site.css names the reader's own
             sheet.write_text(re.sub(WEB_FONT, "", sheet.read_text()))
+        (folder / "_docs/notebooks").mkdir()
+        for path in root.glob("nbs/[0-9][0-9]_*.ipynb"):  # to download; in `folder` they would become pages
+            shutil.copy(path, folder / "_docs/notebooks")
         shutil.rmtree(root / "_docs", ignore_errors=True)
         shutil.move(folder / "_docs", root / "_docs")
     print(root / "_docs/index.html")
