@@ -25,12 +25,16 @@ KNOWN = {
     "README.md": {
         "19 kB": "the size of data/models/tinyconv.tflite",
         "3.11": "settings.ini, min_python",
+        "3.12": "settings.ini, python_versions",
+        "3.13": "settings.ini, python_versions",
         "0.1 GB": "synthetic speech on disk, measured with du",
         "4.1 GB": "the packages on disk, measured with du",
         "1.9 GB": "Chromium, Node, gcc and QEMU on disk, measured with du",
         "2.3 GB": "the archive of Speech Commands 0.02",
         "15": "minutes of make test on 2 cores",
         "20": "minutes of make test on 2 cores",
+        **dict.fromkeys(["25", "32", "94", "28", "137"], "packages that pip lists in a fresh environment"),
+        **dict.fromkeys(["180", "1,300", "5,100", "300", "410", "1,650", "3,650"], "MB of these, measured with du"),
     },
     "03_model_size.ipynb": {
         "41.6 µs": "the report's 3.2.2, a GPU that is not here",
