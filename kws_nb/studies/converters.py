@@ -75,6 +75,25 @@ def _hard_networks(): # name -> network that some converter may refuse
             'Bessel functions': Network(Calls(torch.special.bessel_j0), n),
             'GRU': Network(LastOfGru(), 8*N_FRAMES)}
 
+# %% ../../nbs/studies/converters.ipynb #5b0e7c30
+def _older_row(path, about): # of a stored study of the same network: that file is not made again
+    if not path or not Path(path).is_file(): return None
+    stored = json.loads(Path(path).read_text(encoding='utf-8'))
+    return stored.get('older') if all(stored.get(what) == value for what, value in about.items()) else None
+
+def _beside(name, int8, today, test, labels): # what an older int8 file answers, beside today's codes
+    said = run_tflite(int8, test, 'tflite-micro')
+    return dict(name=name, bytes=Path(int8).stat().st_size, correct=int((said.argmax(1) == labels).sum()),
+                operators=[op.name for op in read_tflite(int8).operators], **_counts(int8, test[:1], said[0]),
+                same_bytes=int((said == today).all(1).sum()),
+                same_answers=int((said.argmax(1) == today.argmax(1)).sum()),
+                furthest=int(np.abs(said.astype(int) - today).max()))
+
+def _refusal(convert_with, network, clips, folder): # '' where it converts
+    try: convert_with(network, clips, folder)
+    except KwsError as error: return str(error)
+    return ''
+
 # %% ../../nbs/studies/converters.ipynb #891a9fe0
 def compare_converters(data:Data,
                        checkpoint:Path|str, # `.safetensors` of `save_model`
@@ -108,21 +127,3 @@ def compare_converters(data:Data,
                         same_bytes=int((codes[0] == codes[1]).all(1).sum()),
                         same_answers=int((answers[0] == answers[1]).sum()),
                         only_right=[int((first & ~second).sum()), int((second & ~first).sum())])
-
-def _older_row(path, about): # of a stored study of the same network: that file is not made again
-    if not path or not Path(path).is_file(): return None
-    stored = json.loads(Path(path).read_text(encoding='utf-8'))
-    return stored.get('older') if all(stored.get(what) == value for what, value in about.items()) else None
-
-def _beside(name, int8, today, test, labels): # what an older int8 file answers, beside today's codes
-    said = run_tflite(int8, test, 'tflite-micro')
-    return dict(name=name, bytes=Path(int8).stat().st_size, correct=int((said.argmax(1) == labels).sum()),
-                operators=[op.name for op in read_tflite(int8).operators], **_counts(int8, test[:1], said[0]),
-                same_bytes=int((said == today).all(1).sum()),
-                same_answers=int((said.argmax(1) == today.argmax(1)).sum()),
-                furthest=int(np.abs(said.astype(int) - today).max()))
-
-def _refusal(convert_with, network, clips, folder): # '' where it converts
-    try: convert_with(network, clips, folder)
-    except KwsError as error: return str(error)
-    return ''
