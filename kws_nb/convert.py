@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from .core import *
 from .extras import NotInstalled
-from .host import silenced
+from .host import order_triton, silenced
 from .graph import *
 from .results import *
 from .tables import c_array
@@ -34,6 +34,7 @@ def quiet_tensorflow()->Iterator[None]:
     "TensorFlow, its add-ons and their C++ say much that nobody can act on: inside this block they don't."
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('CUDA_VISIBLE_DEVICES', '-1')
+    order_triton()
     if 'tensorflow' not in sys.modules: _builtins.extend(vars(builtins).values())
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)

@@ -118,9 +118,10 @@ def data_dir()->Path:
 
 def models_dir()->Path: # has `tinyconv.safetensors`, `tinyconv.tflite`, `metrics.json`
     "The reference model and the studies' results that come with `kws_nb`."
-    return checkout()/'data/models' if checkout() else Path(str(files('kws_nb')))/'_data/models'
+    root = checkout()
+    return root/'data/models' if root else Path(str(files('kws_nb')))/'_data/models'
 
-def study_file(name)->Path: # in a clone the one in `models_dir`
+def study_file(name:str)->Path: # in a clone the one in `models_dir`
     "A study's results where they may be written: beside an installed package, a copy in `data_dir`."
     shipped, own = models_dir()/name, data_dir()/'models'/name
     if checkout(): return shipped

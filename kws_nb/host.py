@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HOST_FLAGS', 'LIBRARY_SUFFIX', 'CORE_SOURCES', 'HOST_SOURCES', 'host_compiler', 'sources_hash', 'compile_c', 'load_c',
            'core_units', 'compile_core', 'open_core', 'c_core', 'as_pointer', 'n_cores', 'share_out', 'torch_threads',
-           'silenced']
+           'silenced', 'order_triton']
 
 # %% ../nbs/library/host.ipynb #ae9e827b
 import hashlib, os, re, shutil, subprocess, sys
@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from functools import lru_cache
 from importlib import import_module
 from importlib.resources import files
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -197,3 +198,10 @@ def silenced(*streams:str      # 'stdout', 'stderr'; default: both
         finally:
             file.seek(0)
             said += file.read().decode(errors='replace').splitlines() + text.getvalue().splitlines()
+
+# %% ../nbs/library/host.ipynb #7c1f0a52
+def order_triton()->None:
+    "Load triton, if it is there, before TensorFlow; where TensorFlow is loaded already, let PyTorch do without triton."
+    if 'triton' in sys.modules or not find_spec('triton'): return
+    if 'tensorflow' in sys.modules: sys.modules['triton'] = None # type: ignore[assignment] # as if not installed
+    else: import_module('triton')

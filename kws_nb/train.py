@@ -249,6 +249,7 @@ class Run(_OnDisk):
         self.model = model(settings.channels, settings.dropout).to(device)
         if settings.standardize: self.model.pad.value = -mean/deviation # the padding of the finished model is 0, too
         weights = self.model.parameters()
+        order_triton() # the optimizer loads it
         self.optimizer = torch.optim.Adam(weights, lr=settings.lr, weight_decay=settings.weight_decay)
 
     def note(self, loss:float, training:float, validation:float)->None:

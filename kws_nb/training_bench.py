@@ -37,6 +37,7 @@ def take_turns(functions:dict,                  # name -> a function without arg
 # %% ../nbs/library/training_bench.ipynb #e8311d95
 def _tensorflow():
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    order_triton()
     try: import tensorflow as tf
     except ImportError:
         what = "The rival is TensorFlow's operator, which is not installed"

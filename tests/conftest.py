@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kws_nb.host import order_triton
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.pop("KWS_NB_HOME", None)  # in a clone, tests write to the clone
 root = Path(__file__).resolve().parent.parent
@@ -30,6 +32,7 @@ PACKAGES = {
 PYTHONS = ("3.11", "3.12", "3.13")
 NOT_QUICK = ("browser", "notebooks", "tensorflow", "slow")
 left_out = {}
+order_triton()  # before a test imports TensorFlow
 
 
 @cache

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from conftest import root
+
 import kws_nb.host as host
 from kws_nb.core import KwsError
 from kws_nb.host import compile_c, host_compiler, load_c, share_out
@@ -126,3 +128,19 @@ def test_import_is_light():
     environment = os.environ | {"PYTHONPATH": str(host.checkout())}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("first", ["nothing", "triton", "tensorflow"])
+def test_triton_is_loaded_before_tensorflow_or_not_at_all(first, tmp_path, monkeypatch):
+    "Stand-ins, since only PyTorch's CUDA build brings triton: the real ones crash Python in the other order."
+    for name in ("triton", "tensorflow"):
+        (tmp_path / f"{name}.py").write_text("")
+    code = (
+        "import sys\n"
+        f"if {first!r} != 'nothing': __import__({first!r})\n"
+        "from kws_nb.host import order_triton\norder_triton()\norder_triton()\n"
+        "print('loaded' if sys.modules['triton'] else 'kept away')"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(root)])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == ("kept away" if first == "tensorflow" else "loaded"), done.stderr
