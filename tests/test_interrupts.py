@@ -28,6 +28,14 @@ CLI = [sys.executable, "-c", "from kws_nb.cli import main; main()"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(checkout())}
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    "Ctrl-C is heard, also where the tests run in the background and the shell has it ignored."
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupted(call):
     "How many interrupts came until the call was through."
     n = 0
