@@ -58,19 +58,23 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 
 ifneq ($(filter command line environment,$(origin PYTHON)),)
+ifneq ($(MAKECMDGOALS),clean)
+NAMED := $(shell $(PYTHON) -c '$(VERSION)' 2>/dev/null)
 ifneq ($(wildcard $(BIN)/python),)
-ifneq ($(shell $(PYTHON) -c '$(VERSION)' 2>&1),$(shell $(BIN)/python -c '$(VERSION)' 2>&1))
+ifneq ($(filter-out $(shell $(BIN)/python -c '$(VERSION)' 2>/dev/null),$(NAMED)),)
 $(error .venv is of another Python than $(PYTHON). Remove it first: rm -r .venv)
+endif
 endif
 endif
 endif
 
 INSTALL = $(BIN)/pip install --disable-pip-version-check --progress-bar on --constraint constraints-$$($(BIN)/python -c '$(VERSION)').txt
 
-# onnx-tf asks for packages that no current TensorFlow has and that it does not need here.
+# onnx-tf asks for a package that no current TensorFlow has and that it does not need here.
 $(INSTALLED): $(wildcard constraints-*.txt) settings.ini setup.py pyproject.toml
 	@$(or $(PYTHON),false) -c '$(VERSION)' >/dev/null || { echo "Python 3.11, 3.12 or 3.13 is needed$(if $(PYTHON),; $(PYTHON) is another version). Name one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python has no venv module. On Debian: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -c '$(VERSION)' >/dev/null || { echo ".venv is of another Python than 3.11, 3.12 or 3.13. Remove it first: rm -r .venv"; exit 1; }
 	$(INSTALL) setuptools wheel
 	$(INSTALL) --no-build-isolation --editable '.[all,dev]'
 	$(INSTALL) --no-deps onnx-tf

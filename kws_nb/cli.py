@@ -110,7 +110,7 @@ def train(words: Annotated[str, typer.Option(help=_WORDS)] = ','.join(KEYWORDS),
     if as_json: print((folder/'metrics.json').read_text(encoding='utf-8'), end='')
     else:
         print(f'{int8}\n{folder}: model.safetensors, model.tflite, metrics.json')
-        print(f"Next: kws-nb classify --board '{emulated_port(model=folder/'model.tflite')}' FILE.wav")
+        print(f'Next: kws-nb classify --board "{emulated_port(model=folder/"model.tflite")}" FILE.wav')
 
 # %% ../nbs/library/cli.ipynb #e3fd86a5
 @app.command(rich_help_panel='Model')
@@ -290,7 +290,7 @@ def arduino(folder: Annotated[Path|None, typer.Argument(help='Where to write it;
 def bench()->None:
     "Instructions, cycles and bytes of the live image beside the best known; writes build/bench.json."
     from kws_nb.bench import run_bench
-    _needs('bench', 'torch', 'safetensors', 'tensorflow', *_EMULATING, *_speech())
+    _needs('bench', 'torch', 'safetensors', *_EMULATING, *_speech())
     run_bench()
 
 @app.command(rich_help_panel='Develop')

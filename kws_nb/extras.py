@@ -9,6 +9,7 @@ __all__ = ['EXTRAS', 'ONNX_TF', 'pip_command', 'NotInstalled', 'require', 'Extra
 import os, sys
 from collections.abc import Iterable
 from importlib.util import find_spec
+from platform import machine
 from types import FrameType
 from .core import *
 
@@ -27,7 +28,7 @@ def pip_command(*modules:str # names by which they are imported
     if extras and 'COLAB_RELEASE_TAG' in os.environ: extras = ['colab'] # Google Colab has the rest
     packages = [f'"kws_nb[{",".join(extras)}]"'] if extras else []
     known = {*sum(EXTRAS.values(), ()), 'onnx_tf'}
-    packages += [module.replace('_', '-') for module in modules if module not in known]
+    if set(modules) - known: packages = packages or ['kws_nb'] # the base, of which some is missing
     commands = [f'pip install {" ".join(packages)}'] if packages else []
     return ' && '.join(commands + [ONNX_TF]*('onnx_tf' in modules))
 
@@ -42,7 +43,10 @@ class NotInstalled(KwsError, ModuleNotFoundError):
         *but_last, last = self.modules
         names = f'{", ".join(but_last)} and {last} are' if but_last else f'{last} is'
         them = 'them' if but_last else 'it'
-        super().__init__(f'{names} not installed, and {what} needs {them}: {pip_command(*self.modules)}', name=last)
+        said = f'{names} not installed, and {what} needs {them}: {pip_command(*self.modules)}'
+        if 'tflite_micro' in self.modules and (sys.platform, machine()) != ('linux', 'x86_64'):
+            said = f'{what} needs tflite-micro, which PyPI has for Linux on x86-64 only. Run it there'
+        super().__init__(said, name=last)
 
 def require(*modules:str, # names by which they are imported
             what:str      # what needs them

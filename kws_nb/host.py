@@ -30,7 +30,7 @@ def host_compiler()->list: # a command, ready for its arguments
     "The first C compiler found: `$CC`, cc, gcc, clang, or the one that `pip install ziglang` brings."
     usual = ('gcc',) if sys.platform == 'win32' else ('cc', 'gcc', 'clang')
     for name in (os.environ.get('CC', ''), *usual):
-        command = name.split()
+        command = [name] if Path(name).is_file() else name.split() # a path may hold blanks
         if command and shutil.which(command[0]): return command
     try: import_module('ziglang')
     except ImportError: raise KwsError('No C compiler found. Install one with: pip install ziglang') from None

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 from .core import *
+from .extras import require
 from .host import silenced
 from .graph import *
 from .results import *
@@ -196,10 +197,8 @@ class TflmArena:
 # %% ../nbs/library/memory.ipynb #83eee4b9
 def tflm_runtime()->ModuleType: # the module `tflite_micro.runtime`
     "TensorFlow Lite Micro's interpreter, where it is installed."
-    try: from tflite_micro import runtime
-    except ImportError:
-        says = 'The arena is measured with TensorFlow Lite Micro, which is not installed'
-        raise KwsError(f'{says}: pip install tflite-micro') from None
+    require('tflite_micro', what='the arena of TensorFlow Lite Micro')
+    from tflite_micro import runtime
     return runtime
 
 def tflm_arena(model:Path|str|bytes # path or bytes of a .tflite

@@ -28,7 +28,7 @@ RUNS = {
     "headers": "",
     "demo": "train firmware convert onnx-tf",
     "reference": "train firmware convert onnx-tf",
-    "bench": "train firmware convert",
+    "bench": "train firmware",
     "download": "train",
     "train": "train convert onnx-tf",
     f"convert {MODEL}.safetensors": "train convert onnx-tf",
@@ -45,8 +45,6 @@ RUNS = {
 }
 ABSENT = dict(EXTRAS) | {"onnx-tf": ["onnx_tf"]}
 ABSENT["everything"] = [module for modules in list(ABSENT.values()) for module in modules]
-
-LINE = re.compile(r"Error: (.+) (?:is|are) not installed, and kws-nb (.+) needs (?:it|them): (.+)\n")
 
 # Python without some packages runs every command, imports every module, and says as JSON what came of it.
 # What would take longer than a second says that it has begun, and ends.

@@ -110,7 +110,7 @@ def test_text_is_utf8(path):
         given = {keyword.arg for keyword in call.keywords}
         modes = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
         opens_text = name == "open" and (modes or "mode" in given) and not any("b" in mode for mode in modes)
-        if name in ("read_text", "write_text") or "text" in given & {"text"} and name in ("run", "Popen") or opens_text:
+        if name in ("read_text", "write_text") or "text" in given and name in ("run", "Popen") or opens_text:
             assert "encoding" in given, f"{path.name}:{call.lineno}: {ast.unparse(call)[:80]}"
 
 

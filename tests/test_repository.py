@@ -177,11 +177,23 @@ def test_make_says_which_python_it_needs(tmp_path):
     (tmp_path / "old").mkdir()
     done = make(tmp_path / "old", {"python3.9": "3.9"}, ".venv/installed", "PYTHON=python3.9")
     assert done.returncode and "python3.9 is another version" in done.stdout
-    (tmp_path / "other/.venv/bin").mkdir(parents=True)
-    (tmp_path / "other/.venv/bin/python").write_text("#!/bin/sh\necho 3.11\n")
-    (tmp_path / "other/.venv/bin/python").chmod(0o755)
-    done = make(tmp_path / "other", {"python3.12": "3.12"}, "demo", "PYTHON=python3.12")
-    assert done.returncode and "Remove it first: rm -r .venv" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "there, named, says",
+    [
+        ("echo 3.11", "python3.12", ".venv is of another Python than python3.12. Remove it first: rm -r .venv"),
+        ("echo 3.11", "python3.9", "python3.9 is another version"),
+        ("exit 1", "", ".venv is of another Python than 3.11, 3.12 or 3.13. Remove it first: rm -r .venv"),
+    ],
+)
+def test_make_says_that_an_environment_is_of_another_python(there, named, says, tmp_path):
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/python").write_text(f"#!/bin/sh\n{there}\n")
+    (tmp_path / ".venv/bin/python").chmod(0o755)
+    pythons = {"python3.12": "3.12", "python3.9": "3.9"}
+    done = make(tmp_path, pythons, ".venv/installed", *([f"PYTHON={named}"] if named else []))
+    assert done.returncode and says in done.stdout + done.stderr
 
 
 # What only these modules may load when they are imported, since they are about it: networks and training, widgets.

@@ -94,21 +94,23 @@ def test_the_first_cell_is_the_same_in_each_section():
     assert len(source.splitlines()) <= 20 and all(len(line) <= 92 for line in source.splitlines())
 
 
-def first_cell(folder, *, colab=True, **environment):
-    "Run the first cell in an empty folder; where there is Colab, with stand-ins for it and for pip."
+def first_cell(folder, *, colab=True, there=(), **environment):
+    "Run the first cell in an empty folder; in Colab, with stand-ins for it, pip and what is `there`."
     stand_ins, empty = folder / "stand-ins", folder / "empty"
     empty.mkdir()
     if colab:
         (stand_ins / "google/colab").mkdir(parents=True)
         (stand_ins / "google/colab/__init__.py").touch()
         (stand_ins / "google/colab/output.py").write_text(COLAB)
-    (stand_ins / "pip").mkdir(parents=True, exist_ok=True)
-    (stand_ins / "pip/__init__.py").touch()
+    for name in ("pip", *there):
+        (stand_ins / name).mkdir(parents=True, exist_ok=True)
+        (stand_ins / name / "__init__.py").touch()
     (stand_ins / "pip/__main__.py").write_text(PIP)
     asked = folder / "asked"
     environment = surroundings(folder, PYTHONPATH=str(stand_ins), ASKED=str(asked), **environment)
     code = SOURCES[sections[0]] + "\nimport os; print(os.environ.get('KWS_NB_HOME'))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=empty, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-S", "-c", code]  # -S: without what is installed here
+    done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True)
     return done, asked.read_text().splitlines() if asked.exists() else [], empty
 
 
@@ -120,16 +122,25 @@ def test_the_first_cell_installs_in_colab(tmp_path):
         "install --quiet kws_nb[colab] @ git+https://github.com/kws-nb/kws_nb",
         "install --quiet --no-deps onnx-tf==1.10.0",
     ]
-    takes, widgets, installed, home = done.stdout.splitlines()
-    assert re.fullmatch(r"Installing kws_nb takes about .* minutes, once in a session\.", takes)
+    first, second, widgets, installed, slow, home = done.stdout.splitlines()
+    assert (
+        re.fullmatch(r"Installing kws_nb\[colab\] @ .* - both take about .* minutes\.", first) and "onnx-tf" in second
+    )
     assert widgets == "widgets" and installed.endswith(f"goes to {home}.") and home == str(empty / "kws_nb_files")
+    assert "#| slow" in slow
+
+
+def test_the_first_cell_installs_once(tmp_path):
+    "Run again, or in another notebook of the session, it only switches the widgets on."
+    done, asked, _ = first_cell(tmp_path, there=("kws_nb", "onnx_tf"))
+    assert done.returncode == 0 and not asked and done.stdout.startswith("widgets\n"), done.stderr
 
 
 @pytest.mark.parametrize("what", ["kws_nb", "onnx-tf"])
 def test_the_first_cell_says_what_could_not_be_installed(what, tmp_path):
     done, asked, _ = first_cell(tmp_path, REFUSED=what)
     assert done.returncode and what in asked[-1] and "widgets" not in done.stdout
-    assert re.search(rf"{what}.* could not be installed:\nno network", done.stderr), done.stderr
+    assert re.search(rf"{what}.* could not be installed\. Run this cell again:\nno network", done.stderr), done.stderr
 
 
 def test_the_first_cell_does_nothing_elsewhere(tmp_path):

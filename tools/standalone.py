@@ -24,7 +24,7 @@ settings = ConfigParser(delimiters=["="])
 settings.read(root / "settings.ini", encoding="utf-8")
 OUTSIDE = {name: value for name, value in os.environ.items() if not re.match("PYTHON|VIRTUAL_ENV|KWS_NB_HOME", name)}
 EXTRAS = ("", "train_", "notebook_", "firmware_", "convert_")  # what kws_nb[all] brings
-ONNX_TF = "onnx-tf==1.10.0"  # without its dependencies: it asks for packages that are gone
+ONNX_TF = "onnx-tf==1.10.0"  # without its dependencies: it asks for a package that is gone
 FIRST = ("#| hide", "#| eval: false")  # how a section's first cell begins, which is for Colab
 
 REQUIRED = """
