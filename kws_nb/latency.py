@@ -127,19 +127,23 @@ def litert_engine(content:bytes, # a .tflite
                   x:np.ndarray,  # `[n, 49, 40]`: float32, or int8 codes for an int8 model
                   threads:int=1
                  )->Callable:
-    "TFLite (LiteRT) with its fast kernels, all clips in one call."
+    "TFLite (LiteRT) with its fast kernels: all clips in one call where the file takes them, else clip by clip."
     from ai_edge_litert.interpreter import Interpreter
     x = np.ascontiguousarray(x)[..., None]
-    with silenced('stderr'): # it greets there
+    def prepared(batch):
         lite = Interpreter(model_content=content, num_threads=threads)
         input_, output = lite.get_input_details()[0]['index'], lite.get_output_details()[0]['index']
-        lite.resize_tensor_input(input_, x.shape)
+        lite.resize_tensor_input(input_, (batch, *x.shape[1:]))
         lite.allocate_tensors()
-    def run():
-        lite.set_tensor(input_, x)
-        lite.invoke()
-        return lite.get_tensor(output)
-    return run
+        def run_part(first):
+            lite.set_tensor(input_, x[first:first + batch])
+            lite.invoke()
+            return lite.get_tensor(output)
+        return run_part
+    with silenced('stderr'): # it greets there
+        try: batch, run_part = len(x), prepared(len(x))
+        except RuntimeError: batch, run_part = 1, prepared(1) # TensorFlow 2.21 writes a RESHAPE for a batch of one
+    return lambda: np.concatenate([run_part(first) for first in range(0, len(x), batch)])
 
 def micro_engine(content:bytes, x:np.ndarray)->Callable: # int8 codes
     "TFLite Micro with its reference kernels, clip by clip."
