@@ -424,7 +424,7 @@ MISSES = "is not installed, and this command needs it"
     [
         (OSError(errno.ENOSPC, "No space left on device", "/a/file"), "Error: /a/file: No space left on device\n", 1),
         (OSError("no number"), "Error: no number\n", 1),
-        (ModuleNotFoundError("No module named 'x_y.z'", name="x_y.z"), f"Error: x_y {MISSES}: pip install x-y\n", 1),
+        (ModuleNotFoundError("No module named 'x_y.z'", name="x_y.z"), f"Error: x_y {MISSES}: pip install kws_nb\n", 1),
         (KeyboardInterrupt(), "Interrupted.\n", 130),
         (SystemExit(130), "Interrupted.\n", 130),
     ],
