@@ -141,6 +141,7 @@ def test_sketch_says_the_same_on_both_machines(build, sketch, tmp_path):
     assert [d.label for line in host if (d := parse_detection(line))] == ["yes"]
 
 
+@pytest.mark.slow
 def test_sketches_say_what_the_board_says(build, tmp_path):
     "After the settling time the lines are those of the live image, whoever runs the network."
     with Board() as board:
@@ -162,6 +163,7 @@ def test_the_settling_time_is_not_heard(build, sketch, tmp_path):
 
 
 @pytest.mark.parametrize("sketch", SKETCHES)
+@pytest.mark.slow
 def test_overruns_are_reported(build, sketch, tmp_path):
     "An interrupt that brings more than the ring holds."
     lines = run_host(build(sketch, "host", chunk=5000), SOUND, tmp_path)
@@ -170,6 +172,7 @@ def test_overruns_are_reported(build, sketch, tmp_path):
     assert not any(parse_line(line) for line in lines)  # never a second without a gap
 
 
+@pytest.mark.slow
 def test_live_takes_commands(build, tmp_path):
     serial = "name%threshold 255%bogus%stream off%"
     host = run_host(build("kws_live", "host"), SOUND, tmp_path, serial)

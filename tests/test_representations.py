@@ -357,6 +357,7 @@ def test_checkpoint_of_another_representation_is_refused(small, tmp_path):
             train(small, Settings(epochs=2), path, False, other)
 
 
+@pytest.mark.slow
 def test_contest(small, tmp_path, monkeypatch):
     "Repeatable; read again only for the same data and settings; its table has a line for each representation."
     import kws_nb.studies.representations as module

@@ -149,6 +149,7 @@ def test_the_first_cell_does_nothing_elsewhere(tmp_path):
 
 
 @pytest.mark.parametrize("named", [True, False])
+@pytest.mark.slow
 def test_what_is_written_goes_to_the_folder_that_is_named(named, wheel, tmp_path):
     "`KWS_NB_HOME`, else `kws_nb_files` in the home folder; a study's results are copied there before they change."
     site, environment = wheel
