@@ -11,13 +11,16 @@ NOTEBOOKS = $(shell find nbs -name "*.ipynb" -not -path "*/.*" | sort)
 demo: $(INSTALLED)
 	$(BIN)/kws-nb demo
 
+# Tests run on two cores, each file on one.
+TOGETHER := --numprocesses 2 --dist loadfile
+
 test: $(INSTALLED)
 	bash tests/system_packages.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TOGETHER)
 
 # While working: the tests that need neither browser, notebooks nor TensorFlow, in less than two minutes.
 quick: $(INSTALLED)
-	$(BIN)/python -m pytest --quick
+	$(BIN)/python -m pytest --quick $(TOGETHER)
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab --notebook-dir=nbs $(if $(filter 0,$(shell id -u)),--allow-root)

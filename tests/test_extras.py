@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from typer.main import get_command
 
+from kws_nb import extras
 from kws_nb.cli import app
 from kws_nb.extras import EXTRAS, ONNX_TF, pip_command
 
@@ -193,6 +194,15 @@ def requirements():
 
 def packages(extra):
     return {canonicalize_name(requirement.name) for requirement in requirements()[extra]}
+
+
+@pytest.mark.parametrize("here", [("linux", "aarch64"), ("darwin", "x86_64"), ("linux", "x86_64")])
+def test_where_pip_cannot_bring_tflite_micro_that_is_said(here, monkeypatch):
+    monkeypatch.setattr(extras.sys, "platform", here[0])
+    monkeypatch.setattr(extras, "machine", lambda: here[1])
+    said = str(extras.NotInstalled(["tflite_micro"], "verify"))
+    assert ("pip install" in said) == (here == ("linux", "x86_64")), said
+    assert "verify needs" in said if "pip" not in said else said.endswith('pip install "kws_nb[convert]"'), said
 
 
 @pytest.mark.slow

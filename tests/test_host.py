@@ -38,6 +38,16 @@ def test_cc_with_arguments_is_used(monkeypatch):
     assert host_compiler() == [sys.executable, "-m", "ziglang", "cc"]
 
 
+def test_a_compiler_in_a_folder_with_blanks_is_one_word(build, tmp_path, monkeypatch):
+    path = tmp_path / "My Tools" / "cc"
+    path.parent.mkdir()
+    path.write_text(f'#!/bin/sh\nexec {" ".join(host_compiler())} "$@"\n')
+    path.chmod(0o755)
+    monkeypatch.setenv("CC", str(path))
+    assert host_compiler() == [str(path)]
+    assert load_c("double", [], ["int twice(int n);"], generated=DOUBLE)[1].twice(21) == 42
+
+
 def test_no_compiler_at_all(monkeypatch):
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", "")

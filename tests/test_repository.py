@@ -323,6 +323,15 @@ def test_quick_needs_neither_browser_notebooks_nor_tensorflow(monkeypatch):
         import tensorflow.lite  # noqa: F401
 
 
+@pytest.mark.slow
+def test_what_is_left_out_is_said_by_several_processes_too(tmp_path):
+    "The last lines of `make test` name each command that is missing, and its tests."
+    command = [sys.executable, "-m", "pytest", "--numprocesses", "2", "tests/test_widgets.py"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=os.environ | {"PATH": str(tmp_path)})
+    said = "left out for want of node (apt-get install nodejs): tests/test_widgets.py::"
+    assert done.returncode in (0, 5) and done.stdout.count(said) == 1, done.stdout[-2000:] + done.stderr
+
+
 def test_ruff():
     done = subprocess.run(
         [Path(sys.executable).parent / "ruff", "check", "."], cwd=root, capture_output=True, text=True
