@@ -23,22 +23,22 @@ def round_minifloat(x:torch.Tensor, exponent_bits:int, mantissa_bits:int)->torch
 # %% ../nbs/library/quantizers.ipynb #ed4dd657
 class _Fake(torch.autograd.Function):
     @staticmethod
-    def forward(ctx:Any, x, scale, low, high, rounded, steps, weight): # rounded: a function; steps: of LSQ
+    def forward(ctx:Any, x, scale, low, high, rounded, steps, weight): # rounded: a function; steps: like LSQ
         v = x/scale
         codes = v.clamp(low, high)
-        inside = codes == v
+        inside = (codes == v).to(v.dtype) # 1 or 0: faster than a mask
         codes = rounded(codes)
-        ctx.save_for_backward(v if steps else None, codes, inside)
+        # what the scale gets of each number's gradient
+        share = codes - (v if steps else codes)*inside if ctx.needs_input_grad[1] else None
+        ctx.save_for_backward(inside, share)
         ctx.shape, ctx.weight = scale.shape, weight
         return codes*scale
 
     @staticmethod
     def backward(ctx:Any, gradient):
-        v, codes, inside = ctx.saved_tensors
-        inner = gradient*inside
-        if not ctx.needs_input_grad[1]: return inner, None, None, None, None, None, None
-        step = codes*~inside if v is None else codes - v*inside
-        return inner, (gradient*step).sum_to_size(ctx.shape)*ctx.weight, None, None, None, None, None
+        inside, share = ctx.saved_tensors
+        of_scale = None if share is None else (gradient*share).sum_to_size(ctx.shape)*ctx.weight
+        return gradient*inside, of_scale, None, None, None, None, None
 
 # %% ../nbs/library/quantizers.ipynb #4f49bcbb
 class Quantizer(nn.Module):
