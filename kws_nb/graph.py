@@ -12,11 +12,12 @@ import numpy as np
 from dataclasses import dataclass
 from pathlib import Path
 from .core import *
+from .packing import unpack_bits
 
 # %% ../nbs/library/graph.ipynb #056711fc
 _DTYPES = dict(enumerate("""float32 float16 int32 uint8 int64 string bool int16 complex64 int8 float64 complex128 uint64
-resource variant uint32 uint16 int4 bfloat16""".split())) # in the order of TFLite's TensorType
-_BITS = dict(bool=8, int4=4, bfloat16=16, string=0, resource=0, variant=0) # else the digits of the name
+resource variant uint32 uint16 int4 bfloat16 int2""".split())) # in the order of TFLite's TensorType
+_BITS = dict(bool=8, int4=4, int2=2, bfloat16=16, string=0, resource=0, variant=0) # else the digits of the name
 
 def dtype_bits(dtype:str # as in `Tensor.dtype`
               )->int:    # 0: of no fixed size
@@ -32,7 +33,7 @@ class Tensor:
     dtype: str           # numpy's name, where numpy has one
     scale: np.ndarray    # float32, one or one for each channel; empty for float tensors
     zero_point: int
-    data: np.ndarray|None # the values of a constant; raw bytes of a type that numpy lacks
+    data: np.ndarray|None # the values of a constant, int8 for int4 and int2; raw bytes of other types that numpy lacks
     axis: int = 0        # of the channels, where there is a scale for each
     is_open: bool = False # a dimension beside the batch is known only when the model runs
     any_batch: bool = False # the first dimension is, too, though its recorded size is 1
@@ -134,7 +135,9 @@ def _read_tensor(model, tensor):
     if min(shape, default=0) < 0 or result.bytes > MOST_BYTES: raise ValueError(f'shape {list(shape)}')
     if data is None or not dtype_bits(dtype): return result
     if len(data) != result.bytes: raise ValueError(f'{len(data)} bytes for {list(shape)}')
-    if dtype_bits(dtype) >= 8 and dtype != 'bfloat16': result.data = data.view(dtype).reshape(shape)
+    bits = dtype_bits(dtype)
+    if dtype in ('int4', 'int2'): result.data = unpack_bits(data.tobytes(), bits, result.size).reshape(shape)
+    elif bits >= 8 and dtype != 'bfloat16': result.data = data.view(dtype).reshape(shape)
     return result
 
 # %% ../nbs/library/graph.ipynb #d223e5d0

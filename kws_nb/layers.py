@@ -89,8 +89,9 @@ def _check_fields(op, fields, most=2**15 - 1): # int16 in C, or int32
 # %% ../nbs/library/layers.ipynb #3a5c4b9f
 def _check_weights(op, n): # int8, symmetric; biases whose scale is the product of the others
     x, weights, bias = op.inputs[0], op.inputs[1], op.inputs[2] if len(op.inputs) > 2 else None
-    if weights.dtype != 'int8':
-        raise KwsError(f'{op.name} has {weights.dtype} weights; the C core has int8. {_remedy(weights.dtype)}')
+    if weights.dtype not in ('int8', 'int4', 'int2'):
+        raise KwsError(f'{op.name} has {weights.dtype} weights; the C core has int8, int4 and int2. '
+                       f'{_remedy(weights.dtype)}')
     if not len(weights.scale) or not weights.scale.min() > 0 or weights.zero_point:
         raise KwsError(f'{op.name} has weights that are not symmetric, as int8 must be. Convert the model again')
     if bias is None: return

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['REQUANTIZE_SHIFT', 'FIELD_BITS', 'KERNEL_ROWS', 'KERNEL_COLUMNS', 'HEAD_WORDS', 'BLOCK_WORDS', 'requantize',
-           'constant_output', 'single_rounding', 'pack_pairs_filter', 'pack_dot4', 'pack_taps']
+           'constant_output', 'single_rounding', 'pack_pairs_filter', 'pack_dot4', 'pack_taps', 'pack_bits',
+           'unpack_bits']
 
 # %% ../nbs/library/packing.ipynb #5151875d
 import numpy as np
@@ -132,3 +133,22 @@ def pack_taps(weights:np.ndarray # int `[taps, channels]`, channels a multiple o
     w = np.pad(np.asarray(weights, np.int64), ((0, len(weights) % 2), (0, 0)))
     words = (w[0::2] & 0xFFFF) + ((w[1::2] & 0xFFFF) << 16)
     return words.reshape(len(words), -1, 4).transpose(1, 0, 2).astype(np.uint32)
+
+# %% ../nbs/library/packing.ipynb #170d8f78
+def pack_bits(values:np.ndarray, # codes of 2, 4 or 8 bits with a sign
+              bits:int           # of one
+             )->bytes:
+    "Codes as a `.tflite` stores them."
+    n = 8//bits # in a byte
+    codes = np.asarray(values).reshape(-1).astype(np.int64) & (1 << bits) - 1
+    codes = np.pad(codes, (0, -len(codes) % n)).reshape(-1, n)
+    return (codes << bits*np.arange(n)).sum(1).astype(np.uint8).tobytes()
+
+def unpack_bits(content:bytes, # of `pack_bits`
+                bits:int,      # of a code
+                n:int          # codes
+               )->np.ndarray:  # int8
+    "The codes that were packed."
+    values = np.frombuffer(content, np.uint8)[:, None] >> bits*np.arange(8//bits) & (1 << bits) - 1
+    high = 1 << bits - 1
+    return ((values.reshape(-1)[:n] ^ high) - high).astype(np.int8)

@@ -66,7 +66,8 @@ def find_range(x:torch.Tensor,      # float
     rows = rows.flatten(1) if dim is not None else rows.reshape(1, -1)
     low, high = rows.amin(1), rows.amax(1)
     if method == 'percentile':
-        low, high = torch.quantile(rows, torch.tensor([1 - percent/100, percent/100]), 1)
+        ends = torch.tensor([1 - percent/100, percent/100], dtype=rows.dtype)
+        low, high = torch.quantile(rows, ends, 1)
     shape = [-1 if d == dim else 1 for d in range(x.dim())]
     low, high = (-high if symmetric else low).reshape(shape), high.reshape(shape)
     return _least_squares(x, bits, dim, low, high, symmetric) if method == 'mse' else (low, high)
