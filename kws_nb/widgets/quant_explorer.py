@@ -19,6 +19,7 @@ from ..core import *
 from ..data import load_data
 from ..features import micro_features
 from ..host import torch_threads
+from ..qat import QuantTinyConv
 from ..quantize import *
 from ..results import *
 from ..train import evaluate, load_model
@@ -192,6 +193,8 @@ def quantizable_layers(model:nn.Module # not changed
     "The convolutions and linear layers."
     if not isinstance(model, nn.Module):
         raise KwsError(f'model is a {type(model).__name__}; expected a network, for example load_model(path)[0]')
+    if isinstance(model, QuantTinyConv):
+        raise KwsError('QuantTinyConv rounds its weights by itself; the explorer takes the float network')
     kinds = (nn.Conv2d, nn.Linear)
     layers = {name: layer.weight.detach() for name, layer in model.named_modules() if isinstance(layer, kinds)}
     if not layers: raise KwsError(f'{type(model).__name__} has no convolution and no linear layer: nothing to quantise')
@@ -310,9 +313,11 @@ class QuantExplorer(widgets.Box):
         alike = {s.bits: a for s, a in rounded.seen.items() if replace(s, bits=now.bits) == now}
         figure = quant_figure(shown, now.bits, alike, rounded.whole, self.layer.value, self._names(len(shown.weights)))
         self.view.figure = json.loads(figure.to_json())
+        layers = list(rounded.layers)
+        which = ' and '.join(layers) if len(layers) < 3 else f'{len(layers)} layers'
         self.title.value = _lines(
             f'<b>{self._kind}, weights of {now.bits} bits: {accuracy}</b>, float {rounded.whole}. '
-            f'{html.escape(self._data)}. Weights of all layers; 32-bit biases and float activations stay.')
+            f'{html.escape(self._data)}. Rounded: {which}; 32-bit biases and float activations stay.')
         share = shown.rms_error/max(shown.weights.square().mean().sqrt().item(), 1e-30)
         of_weights = f'The error of {self.layer.value} is {100*share:.1f} % of its weights (root mean square).'
         self.message.value = _lines(f'<b>Look at</b> {where_to_look(shown, now)}', of_weights)
