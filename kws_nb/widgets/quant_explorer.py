@@ -108,6 +108,7 @@ def _errors(shown, rows): # traces over the weights
             yield dict(type='scatter', x=x[some], y=e[some], mode='markers', marker=dict(color=colour) | marker,
                        xaxis='x2', yaxis='y2', hovertemplate=hover)
 
+# %% ../../nbs/widgets/quant_explorer.ipynb #5c1e7a90
 def _accuracies(seen, bits, whole): # traces over bits, with their intervals; the present one in a circle
     order = sorted(seen)
     value = np.array([100*seen[b].value for b in order])
