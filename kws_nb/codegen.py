@@ -46,7 +46,7 @@ def _buffers(layers, kept): # (bytes, first step, last step): the outputs of all
     return [(layer.outputs, *life) for layer, life in zip(layers, lives)] + scratches
 
 def _sliding(layers): # rows of the first convolution that see no padding above or below: first, end, stride; or None
-    f = layers[0].fields
+    f = (layers[0].unpacked or layers[0]).fields
     if not layers[0].rows or len(layers) < 2 or layers[0].outputs//layers[0].rows % 4: return None
     first = -(-f['pad_top']//f['stride_height'])
     end = min((f['input_height'] - f['kernel_height'] + f['pad_top'])//f['stride_height'] + 1, f['output_height'])

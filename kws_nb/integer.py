@@ -115,7 +115,7 @@ def _outputs(layer, sums): # int64 `[..., channels]` -> int8
     scaled = [requantize(sums[..., c], m, s) for c, (m, s) in enumerate(numbers)]
     return np.clip(np.stack(scaled, -1) + f['output_offset'], f['activation_min'], f['activation_max']).astype(np.int8)
 
-# %% ../nbs/library/integer.ipynb #e0a29343
+# %% ../nbs/library/integer.ipynb #4a45fc96
 @dataclass(frozen=True, eq=False)
 class IntegerTinyConv:
     "TinyConv as the board computes it: codes, scales and nothing else. A real value is scale * (code - zero point)."
@@ -155,7 +155,8 @@ class IntegerTinyConv:
             bias, scale = f'{name}_bias', f'{name}_scale'
             put(bias, _codes(bias, getattr(self, bias), (k,), -most, most - 1, np.int32))
             put(scale, _scales(scale, getattr(self, scale), k))
-        put('_layers', core_layers(read_tflite(self.to_tflite()))) # refuses what the board has no room for
+        layers = core_layers(read_tflite(self.to_tflite())) # refuses what the board has no room for
+        put('_layers', [layer.unpacked or layer for layer in layers])
 
     def run(self,
             codes:np.ndarray # int8 `[n, 49, 40]` or `[n, 1960]`: features on the input's scale

@@ -7,6 +7,8 @@ __all__ = ['fast_layers', 'kernel_names']
 
 # %% ../nbs/library/kernels.ipynb #b3d499e9
 import numpy as np
+from functools import partial
+from itertools import takewhile
 from collections.abc import Iterable
 from dataclasses import replace
 from .core import *
@@ -46,12 +48,19 @@ def _filter_text(p): # a kws_pairs_filter
     start = ', '.join(f'0x{word:08x}u' for word in p['start'])
     return f'{{.weights = {{{rows}}}, .start = {{{start}}}, .multiplier = {p["multiplier"]}, .addend = {p["addend"]}}}'
 
+_SHIFTS = (7, 6, 5, 4, 3, 2, 1) # of packed weights
+_FILTER_BYTES = 4*(KERNEL_ROWS*KERNEL_COLUMNS//2 + 4)
+
+def _after_weights(p): # the other words of a kws_pairs_filter
+    return [*p['start'], p['multiplier'], p['addend'] & 0xFFFFFFFF]
+
 def _row_text(f, y): # a kws_pairs_row: what an output row sees of the input
     top = y*f['stride_height'] - f['pad_top']
     first, end = max(top, 0), min(top + f['kernel_height'], f['input_height'])
     return f'{{{first}, {end - first}, {KERNEL_ROWS - (end - first) - (first - top)}}}'
 
 def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
+    bits, layer = layer.weight_bits, layer.unpacked or layer
     if layer.kernel != 'conv2d': return None
     f = layer.fields
     blocks, rest = divmod(f['output_width'] - _HEAD_OUTPUTS, _BLOCK_OUTPUTS)
@@ -61,37 +70,61 @@ def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
     if 2*f['output_width'] + 2 - f['pad_left'] > f['input_width']: return None
     arrays, zero = {k: np.asarray(v) for k, (_, v) in layer.arrays.items()}, 128 - f['input_offset']
     weights = arrays['weights'].reshape(-1, f['kernel_height'], f['kernel_width']).astype(np.int64)
-    numbers = zip(weights, *(arrays[k] for k in ('bias', 'multiplier', 'shift')))
-    limits = {k: f[k] for k in ('output_offset', 'activation_min', 'activation_max')}
-    filters = [pack_pairs_filter(w, bias, by, shift, zero=zero, **limits) for w, bias, by, shift in numbers]
-    if None in filters: return None
+    numbers = [*zip(weights, *(arrays[k] for k in ('bias', 'multiplier', 'shift')))]
+    limits = {k: f[k] for k in ('output_offset', 'activation_min', 'activation_max')} | dict(zero=zero)
+    for up in _SHIFTS if bits < 8 else (0,): # small weights are made large: else no rounding is exact
+        filters = list(takewhile(bool, (pack_pairs_filter(*n, **limits, scale=1 << up) for n in numbers)))
+        if len(filters) == len(numbers): break
+    else: return None
     fields = {k: f[k] for k in ('input_height', 'input_width', 'output_width', 'output_channels', 'pad_left')}
-    named = dict(filters=('kws_pairs_filter', [_filter_text(p) for p in filters]),
-                 rows=('kws_pairs_row', [_row_text(f, y) for y in range(f['output_height'])]))
-    return Layer('conv2d_pairs', fields | dict(blocks=blocks, input_zero=zero), named, layer.inputs, layer.outputs,
-                 layer.comment, rows=layer.rows, scratch=4*f['input_height']*(HEAD_WORDS + BLOCK_WORDS*blocks))
+    fields |= dict(blocks=blocks, input_zero=zero)
+    rows = 'kws_pairs_row', [_row_text(f, y) for y in range(f['output_height'])]
+    named, scratch = dict(filters=('kws_pairs_filter', [_filter_text(p) for p in filters]), rows=rows), 0
+    if bits < 8:
+        mask, offset = filter_masks(bits, up)
+        fields = {f'pairs.{k}': v for k, v in fields.items()} | dict(weight_bits=bits, mask=mask, offset=offset)
+        words = np.concatenate([[*pack_filter_words(p['weights'], bits, up), *_after_weights(p)] for p in filters])
+        named, scratch = {'pairs.rows': rows, 'packed_filters': ('uint32_t', words)}, _FILTER_BYTES
+    return Layer('conv2d_pairs_packed' if bits < 8 else 'conv2d_pairs', fields, named, layer.inputs, layer.outputs,
+                 layer.comment, rows=layer.rows, weight_bits=bits,
+                 scratch=4*f['input_height']*(HEAD_WORDS + BLOCK_WORDS*blocks) + scratch)
 
 # %% ../nbs/library/kernels.ipynb #9e46df98
-def _dot4_arrays(layer, order=None): # packed weights and the rest, or None
+def _dot4_arrays(layer, pack, order=None): # packed weights and the rest, or None
     if not (numbers := _narrow(layer)): return None
     weights, bias, multiplier, shift = numbers
     if order is not None: weights = weights[:, order]
-    packed = pack_dot4(np.pad(weights, ((0, 0), (0, -weights.shape[1] % 4))))
+    packed = pack(np.pad(weights, ((0, 0), (0, -weights.shape[1] % 4))))
     return None if packed is None else dict(packed_weights=('uint32_t', packed.reshape(-1)), bias=('int32_t', bias),
                                             multiplier=('int32_t', multiplier), shift=('int8_t', shift))
 
-def _fully_connected_dot4(layer, order=None):
-    if layer.kernel != 'fully_connected' or layer.inputs % 4: return None
-    arrays = _dot4_arrays(layer, order)
+def _fully_connected_dot4(layer, first, order=None): # first: its input is the caller's, at any address
+    bits, layer = layer.weight_bits, layer.unpacked or layer
+    if layer.kernel != 'fully_connected' or layer.inputs % (4 if bits == 8 else 8): return None
+    choices = {'_w2': (pack_dot4_w2, 2), '_w4': (pack_dot4_w4, 4), '': (pack_dot4, 8)}
     fields = {k: layer.fields[k] for k in ('inputs', 'outputs', 'output_offset', 'activation_min', 'activation_max')}
-    return arrays and Layer('fully_connected_dot4', fields, arrays, layer.inputs, layer.outputs, layer.comment)
+    for suffix, (pack, width) in choices.items():
+        if width < bits or width == 2 and first: continue
+        if arrays := _dot4_arrays(layer, pack, order):
+            return Layer(f'fully_connected_dot4{suffix}', fields, arrays, layer.inputs, layer.outputs, layer.comment,
+                         struct='fully_connected_dot4', weight_bits=width)
+    return None
 
 def _conv2d_dot4(layer):
-    if layer.kernel != 'conv2d' or not (arrays := _dot4_arrays(layer)): return None
-    packed, taps = arrays.pop('packed_weights'), len(layer.arrays['weights'][1])//layer.fields['output_channels']
+    bits, layer = layer.weight_bits, layer.unpacked or layer
+    if layer.kernel != 'conv2d': return None
+    pack = pack_dot4 if bits == 8 else partial(pack_dot4_codes, bits=bits)
+    if not (arrays := _dot4_arrays(layer, pack)): return None
+    packed, channels = arrays.pop('packed_weights'), layer.fields['output_channels']
+    taps = -(-len(layer.arrays['weights'][1])//channels//4)*4
     named = {f'conv.{k}': v for k, v in arrays.items()} | dict(packed_weights=packed)
-    return Layer('conv2d_dot4', {f'conv.{k}': v for k, v in layer.fields.items()}, named, layer.inputs, layer.outputs,
-                 layer.comment, rows=layer.rows, scratch=-(-taps//4)*4)
+    fields, kernel, scratch = {f'conv.{k}': v for k, v in layer.fields.items()}, 'conv2d_dot4', taps
+    if bits < 8:
+        fields, kernel = fields | dict(weight_bits=bits), 'conv2d_dot4_packed'
+        scratch += -(-channels//4)*4*(4 + taps) # unpacked
+        named['packed_weights'] = 'uint8_t', packed[1]
+    return Layer(kernel, fields, named, layer.inputs, layer.outputs, layer.comment, rows=layer.rows, scratch=scratch,
+                 weight_bits=bits)
 
 # %% ../nbs/library/kernels.ipynb #43dd2b7a
 def _depthwise_taps(layer):
@@ -112,15 +145,20 @@ def _transposed(f): # where each output of the pairs' order, the channel before 
 
 def fast_layers(layers:Iterable[Layer])->list: # the same layers, with `fast` where there is a faster kernel
     "Choose the kernels for a processor with DSP instructions."
-    choices = (_fully_connected_dot4, _conv2d_dot4, _depthwise_taps)
-    layers = [replace(layer, fast=next(filter(None, (choice(layer) for choice in choices)), None)) for layer in layers]
+    def choose(i, layer): return _fully_connected_dot4(layer, not i) or _conv2d_dot4(layer) or _depthwise_taps(layer)
+    layers = [replace(layer, fast=choose(i, layer)) for i, layer in enumerate(layers)]
     for i, (layer, following) in enumerate(zip(layers, layers[1:])):
-        if following.kernel != 'fully_connected' or not (pairs := _pairs(layer)): continue
-        dot4 = _fully_connected_dot4(following, _transposed(layer.fields))
+        if 'fully_connected' not in following.kernel or not (pairs := _pairs(layer)): continue
+        dot4 = _fully_connected_dot4(following, False, _transposed((layer.unpacked or layer).fields))
         if dot4: layers[i], layers[i + 1] = replace(layer, fast=pairs), replace(following, fast=dot4)
     return layers
+
+def _kernel_name(layer): # and what becomes of fewer bits where the kernel reads bytes
+    kernel, stored = (layer.fast or layer).kernel, layer.weight_bits if layer.unpacked else 8
+    if layer.fast: stored = layer.fast.weight_bits
+    return kernel if stored == layer.weight_bits else f'{kernel}, int{layer.weight_bits} stored in {stored} bits'
 
 def kernel_names(layers:Iterable[Layer] # of `fast_layers`
                 )->tuple:               # (operator and shapes, kernel) of each
     "Which kernel each layer got."
-    return tuple((layer.comment, (layer.fast or layer).kernel) for layer in layers)
+    return tuple((layer.comment, _kernel_name(layer)) for layer in layers)

@@ -12,6 +12,7 @@ from pathlib import Path
 from .core import *
 from .host import *
 from .graph import *
+from .packing import pack_bits
 
 # %% ../nbs/library/layers.ipynb #54ec5a73
 def quantize_multiplier(value:float # > 0
@@ -47,6 +48,8 @@ class Layer:
     rows: int = 0      # output rows, of a kernel that can compute some of them
     scratch: int = 0   # bytes it needs beside input and output
     fast: 'Layer|None' = None # the same where KWS_DSP
+    weight_bits: int = 8 # of a weight in the file
+    unpacked: 'Layer|None' = None # the same with int8 weights, where a kernel reads fewer bits
 
 # %% ../nbs/library/layers.ipynb #88a6b7cb
 MOST_ACTIVATIONS = 1 << 22 # bytes of a tensor: sixteen times the RAM of the board
@@ -116,6 +119,16 @@ def _weights(op, factors, n): # the arrays that convolution and fully connected 
         raise KwsError(f'{op.name} has sums that do not fit 32 bits. Convert the model again, or use a smaller layer')
     return dict(weights=('int8_t', values), bias=('int32_t', biases),
                 multiplier=('int32_t', [q for q, _ in multipliers]), shift=('int8_t', [s for _, s in multipliers]))
+
+def _as_stored(op, layer): # the layer with the weights' bits of the file, where there is a kernel for them
+    bits = dtype_bits(op.inputs[1].dtype)
+    if bits == 8 or layer.kernel not in ('conv2d', 'fully_connected'): return replace(layer, weight_bits=bits)
+    arrays, prefix = dict(layer.arrays), 'conv.' if layer.kernel == 'conv2d' else ''
+    packed, n = np.frombuffer(pack_bits(arrays.pop('weights')[1], bits), np.uint8), len(layer.arrays['weights'][1])
+    fields = {f'{prefix}{k}': v for k, v in layer.fields.items()} | dict(weight_bits=bits)
+    arrays = {f'{prefix}{k}': v for k, v in arrays.items()} | dict(packed_weights=('uint8_t', packed))
+    return replace(layer, kernel=f'{layer.kernel}_packed', fields=fields, arrays=arrays, weight_bits=bits,
+                   unpacked=layer, scratch=n if prefix else 0)
 
 def _sums_fit(op, values, biases): # for every input there is
     depthwise = op.name == 'DEPTHWISE_CONV_2D' # its channels come last
@@ -275,19 +288,29 @@ def core_layers(graph:Graph)->list[Layer]:
     for op in _computing(graph):
         _check_known(op)
         _check_core(op)
-        if op.name not in VIEWS: layers.append(replace(_BUILDERS[op.name](op), comment=_in_words(op)))
+        if op.name in VIEWS: continue
+        layer = replace(_BUILDERS[op.name](op), comment=_in_words(op))
+        layers.append(_as_stored(op, layer) if 'weights' in layer.arrays else layer)
     if not layers: raise KwsError('The model has no operator that computes anything. Name another file')
     _check_chain(graph)
     return layers
 
 # %% ../nbs/library/layers.ipynb #1de1f4ce
+def _nested(fields): # a struct in a struct: `conv.bias` as `bias` in `conv`
+    nested:dict = {}
+    for name, value in fields.items():
+        *outer, name = name.split('.')
+        (nested.setdefault(outer[0], {}) if outer else nested)[name] = value
+    return nested
+
 def _call(ffi, lib, layer): # a function from the input's C array to the output's
     arrays = {k: ffi.new(f'{ctype}[]', np.asarray(v).tolist()) for k, (ctype, v) in layer.arrays.items()}
-    struct = ffi.new(f'kws_{layer.struct or layer.kernel} *', layer.fields | arrays)
-    kernel = getattr(lib, f'kws_{layer.kernel}_s8')
+    struct = ffi.new(f'kws_{layer.struct or layer.kernel} *', _nested(layer.fields | arrays))
+    kernel = getattr(lib, f'kws_{layer.kernel}{"_rows" if layer.rows else ""}_s8')
+    rows, scratch = (0, layer.rows)*bool(layer.rows), [ffi.new('int8_t[]', layer.scratch)]*bool(layer.scratch)
     def run(x, kept=arrays): # the struct only points at the arrays
         y = ffi.new('int8_t[]', layer.outputs)
-        kernel(struct, x, y)
+        kernel(struct, *rows, x, y, *scratch)
         return y
     return run
 

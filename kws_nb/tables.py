@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from .core import *
 from .features import *
-from .packing import BLOCK_WORDS, HEAD_WORDS, KERNEL_COLUMNS, KERNEL_ROWS
+from .packing import BLOCK_WORDS, DOT4_W2_BLOCK_WORDS, HEAD_WORDS, KERNEL_COLUMNS, KERNEL_ROWS
 
 # %% ../nbs/library/tables.ipynb #3241b030
 def config_header()->str: # text of kws_config.h
@@ -21,7 +21,7 @@ def config_header()->str: # text of kws_config.h
         CHANNELS=N_CHANNELS, FRAMES=N_FRAMES, FIRST_KEYWORD=len(LABELS)-len(KEYWORDS),
         HOP_FRAMES=HOP_FRAMES, RECOGNIZER_RESULTS=RECOGNIZER_RESULTS, FFT_SIZE=FFT_SIZE, FFT_BINS=N_BINS,
         PAIRS_KERNEL_ROWS=KERNEL_ROWS, PAIRS_KERNEL_COLUMNS=KERNEL_COLUMNS,
-        PAIRS_HEAD_WORDS=HEAD_WORDS, PAIRS_BLOCK_WORDS=BLOCK_WORDS,
+        PAIRS_HEAD_WORDS=HEAD_WORDS, PAIRS_BLOCK_WORDS=BLOCK_WORDS, DOT4_W2_BLOCK_WORDS=DOT4_W2_BLOCK_WORDS,
         MICROPHONE_SETTLING_MS=MICROPHONE_SETTLING_MS, MICROPHONE_GAIN=MICROPHONE_GAIN,
         **{f'RECOGNIZER_{name.upper()}': value for name, value in SMOOTHING.items()})
     lines = [f'#define KWS_{name} {value}' for name, value in values.items()]

@@ -35,6 +35,24 @@ typedef struct {
   const int8_t* shift;        // [outputs]
 } kws_fully_connected;
 
+// With weights of 4 or 2 bits: two or four to a byte, the first in the lowest bits, in the order of the int8 ones.
+typedef struct {
+  int32_t inputs, outputs;
+  int16_t input_offset, output_offset;
+  int16_t activation_min, activation_max;
+  int16_t weight_bits;            // 4 or 2
+  const uint8_t* packed_weights;  // [(outputs * inputs * weight_bits + 7) / 8]
+  const int32_t* bias;            // [outputs]
+  const int32_t* multiplier;      // [outputs]
+  const int8_t* shift;            // [outputs]
+} kws_fully_connected_packed;
+
+typedef struct {
+  kws_conv2d conv;                // without weights
+  int16_t weight_bits;            // 4 or 2
+  const uint8_t* packed_weights;
+} kws_conv2d_packed;
+
 typedef struct {
   int32_t positions, channels;
   int32_t sum_offset;     // minus the input's zero point, times positions
@@ -68,6 +86,12 @@ void kws_conv2d_rows_s8(const kws_conv2d* layer, int first_row, int end_row, con
 
 // input: [inputs], output: [outputs].
 void kws_fully_connected_s8(const kws_fully_connected* layer, const int8_t* input, int8_t* output);
+
+void kws_fully_connected_packed_s8(const kws_fully_connected_packed* layer, const int8_t* input, int8_t* output);
+
+// scratch: a byte for each weight.
+void kws_conv2d_packed_rows_s8(const kws_conv2d_packed* layer, int first_row, int end_row, const int8_t* input,
+                               int8_t* output, void* scratch);
 
 // weights: [kernel_height][kernel_width][output_channels], output_channels a multiple of input_channels.
 void kws_depthwise_conv2d_s8(const kws_conv2d* layer, const int8_t* input, int8_t* output);
@@ -103,6 +127,18 @@ void kws_fully_connected_dot4_s8(const kws_fully_connected_dot4* layer, const in
 // Four dot products of 4 * n_words inputs with one group of packed weights. sums: [4].
 void kws_dot4_s8(const int8_t* input, const uint32_t* packed_weights, int32_t n_words, int32_t* sums);
 
+// The same with weights of 4 and 2 bits, inputs a multiple of 8. packed_weights: a group is [inputs / 2] words of 4 bits
+// (kws_dot4_w4_s8.S), or [inputs / 4] words of 2 bits, as many unused ones before them as make a multiple of
+// KWS_DOT4_W2_BLOCK_WORDS, and three for each four such blocks (kws_dot4_w2_s8.S).
+void kws_fully_connected_dot4_w4_s8(const kws_fully_connected_dot4* layer, const int8_t* input, int8_t* output);
+void kws_fully_connected_dot4_w2_s8(const kws_fully_connected_dot4* layer, const int8_t* input, int8_t* output);
+
+// Four dot products of 8 * n_steps inputs, n_steps > 0.
+void kws_dot4_w4_s8(const int8_t* input, const uint32_t* packed_weights, int32_t n_steps, int32_t* sums);
+
+// Of 4 * n_words inputs, n_words even and > 0. input: at a multiple of 4 bytes.
+void kws_dot4_w2_s8(const int8_t* input, const uint32_t* packed_weights, int32_t n_words, int32_t* sums);
+
 // Any convolution. packed_weights: [(output_channels + 3) / 4][4 + inputs under the kernel, up to a multiple of 4].
 typedef struct {
   kws_conv2d conv;  // without weights
@@ -112,6 +148,18 @@ typedef struct {
 // scratch: the inputs under the kernel, up to a multiple of 4 bytes.
 void kws_conv2d_dot4_rows_s8(const kws_conv2d_dot4* layer, int first_row, int end_row, const int8_t* input,
                              int8_t* output, void* scratch);
+
+// The same with weights of 4 or 2 bits, which are unpacked first. packed_weights: a code of weight_bits for each weight,
+// in the order in which they are unpacked: [(output_channels + 3) / 4][words][4 outputs][4 inputs].
+typedef struct {
+  kws_conv2d conv;                // without weights
+  int16_t weight_bits;            // 4 or 2
+  const uint8_t* packed_weights;
+} kws_conv2d_dot4_packed;
+
+// scratch: the unpacked weights, as kws_conv2d_dot4 has them, and its scratch.
+void kws_conv2d_dot4_packed_rows_s8(const kws_conv2d_dot4_packed* layer, int first_row, int end_row,
+                                    const int8_t* input, int8_t* output, void* scratch);
 
 // A depthwise convolution with as many output channels as input channels, a multiple of 4.
 typedef struct {
@@ -154,6 +202,22 @@ typedef struct {
 // the column. pairs: scratch, [input_height][KWS_PAIRS_HEAD_WORDS + KWS_PAIRS_BLOCK_WORDS * blocks].
 void kws_conv2d_pairs_rows_s8(const kws_conv2d_pairs* layer, int first_row, int end_row, const int8_t* input,
                               int8_t* output, uint32_t* pairs);
+
+// The same with weights of 4 or 2 bits; each filter is unpacked when its turn comes.
+typedef struct {
+  kws_conv2d_pairs pairs;          // without filters
+  int16_t weight_bits;             // 4 or 2
+  uint32_t mask, offset;           // see kws_unpack_pairs.S
+  const uint32_t* packed_filters;  // [output_channels][14], or [12] where weights have 2 bits
+} kws_conv2d_pairs_packed;
+
+// pairs: scratch, as above, and behind it room for one kws_pairs_filter.
+void kws_conv2d_pairs_packed_rows_s8(const kws_conv2d_pairs_packed* layer, int first_row, int end_row,
+                                     const int8_t* input, int8_t* output, uint32_t* pairs);
+
+// words: a kws_pairs_filter. Both return what follows the filter.
+const uint32_t* kws_unpack_pairs_w4(const uint32_t* packed, uint32_t* words, uint32_t mask, uint32_t offset);
+const uint32_t* kws_unpack_pairs_w2(const uint32_t* packed, uint32_t* words, uint32_t mask, uint32_t offset);
 
 // What kws_pairs_filter_rows computes: one channel of some rows. The order of the fields is known to the assembly.
 typedef struct {

@@ -1,0 +1,36 @@
+#include "kws_cpu.h"
+#include "kws_nn.h"
+#include "kws_pairs.h"
+
+#if KWS_DSP
+
+void kws_conv2d_pairs_packed_rows_s8(const kws_conv2d_pairs_packed* layer, int first_row, int end_row,
+                                     const int8_t* input, int8_t* output, uint32_t* pairs) {
+  const kws_conv2d_pairs* l = &layer->pairs;
+  if (first_row >= end_row) return;
+  const kws_pairs_row *first = l->rows + first_row, *last = l->rows + end_row - 1;
+  widen_rows(l, first->input_row, last->input_row + last->kernel_rows, input, pairs);
+  const int row_bytes = l->output_channels * l->output_width;
+  uint32_t* const blocks = pairs + l->input_height * HEAD_WORDS;
+  uint32_t* const words = blocks + l->input_height * BLOCK_WORDS * l->blocks;
+  kws_pairs_job job = {
+      .filter = (const kws_pairs_filter*)words,
+      .rows = first,
+      .n_rows = end_row - first_row,
+      .head = pairs,
+      .blocks = blocks,
+      .block_bytes = l->input_height * BLOCK_WORDS * (int)sizeof(uint32_t),
+      .n_blocks = l->blocks,
+      .output = output + first_row * row_bytes,
+      .skip_bytes = row_bytes - l->output_width,
+  };
+  const uint32_t* packed = layer->packed_filters;
+  for (int c = 0; c < l->output_channels; ++c) {
+    packed = layer->weight_bits == 4 ? kws_unpack_pairs_w4(packed, words, layer->mask, layer->offset)
+                                     : kws_unpack_pairs_w2(packed, words, layer->mask, layer->offset);
+    kws_pairs_filter_rows(&job);
+    job.output += l->output_width;
+  }
+}
+
+#endif
