@@ -14,7 +14,7 @@ from .host import silenced
 from .board import reference_model
 from .codegen import core_sources
 from .convert import model_array
-from .graph import read_tflite
+from .graph import read_tflite, with_int8_weights
 from .memory import tflm_runtime
 
 # %% ../nbs/library/arduino.ipynb #a2d00007
@@ -24,7 +24,7 @@ def tflm_arena_bytes(model:Path|str # path of a .tflite
                     )->int:
     "The arena to reserve for a model: the smallest with which TensorFlow Lite Micro starts here, and some spare room."
     runtime = tflm_runtime()
-    content, low, high = Path(model).read_bytes(), 0, ARENA_LIMIT
+    content, low, high = with_int8_weights(model), 0, ARENA_LIMIT
     def starts(size):
         try: return bool(runtime.Interpreter.from_bytes(content, arena_size=size))
         except Exception: return False
@@ -47,7 +47,7 @@ TFLM_OPERATORS = dict(CONV_2D='Conv2D', DEPTHWISE_CONV_2D='DepthwiseConv2D', FUL
 def tflm_sources(model:Path|str # path of a .tflite
                 )->dict:        # file name -> text
     "What examples/kws_tflm includes: `g_model.c` and `tflm_model.h`."
-    content, names = Path(model).read_bytes(), sorted({op.name for op in read_tflite(model).operators})
+    content, names = with_int8_weights(model), sorted({op.name for op in read_tflite(model).operators})
     if unknown := [name for name in names if name not in TFLM_OPERATORS]:
         raise KwsError(f'No resolver entry is known for {", ".join(unknown)}; there are {", ".join(TFLM_OPERATORS)}')
     adds = '\n'.join(f'  if (resolver.Add{TFLM_OPERATORS[name]}() != kTfLiteOk) return kTfLiteError;' for name in names)

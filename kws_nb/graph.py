@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST_BYTES', 'LABELS_ENTRY', 'VIEWS', 'dtype_bits', 'Tensor', 'Operator', 'Graph', 'read_tflite', 'same_pads',
-           'file_parts']
+           'file_parts', 'with_int8_weights']
 
 # %% ../nbs/library/graph.ipynb #812473c5
 import json, math
@@ -343,3 +343,27 @@ def file_parts(source:Path|str|bytes # path or bytes
     try: parts = _count_parts(tflite.Model.GetRootAs(content))
     except Exception as error: raise _damaged(name, error) from None
     return parts | {'tables and alignment': len(content) - sum(parts.values())}
+
+# %% ../nbs/library/graph.ipynb #68f482ad
+def with_int8_weights(source:Path|str|bytes # path or bytes
+                     )->bytes:              # the file itself, where there is nothing to change
+    "The same network with its int4 and int2 weights stored as int8."
+    tflite, content, name = _opened(source)
+    read_tflite(source)
+    changed, done = bytearray(content), set()
+    try:
+        model = tflite.Model.GetRootAs(content)
+        for i in range(model.Subgraphs(0).TensorsLength()):
+            tensor = model.Subgraphs(0).Tensors(i)
+            read = _read_tensor(model, tensor)
+            if read.data is None or read.dtype not in ('int4', 'int2'): continue
+            table, buffer = tensor._tab, model.Buffers(tensor.Buffer())._tab
+            changed[table.Pos + table.Offset(6)] = tflite.TensorType.INT8 # offset 6: the type
+            if tensor.Buffer() in done: continue
+            done.add(tensor.Buffer())
+            changed += bytes(-(len(changed) + 4) % 16) # the values at a multiple of 16, after their number
+            place = buffer.Pos + buffer.Offset(4)      # offset 4: where the values are, from here
+            changed[place:place + 4] = (len(changed) - place).to_bytes(4, 'little')
+            changed += read.size.to_bytes(4, 'little') + read.data.tobytes()
+    except Exception as error: raise _damaged(name, error) from None
+    return bytes(changed)

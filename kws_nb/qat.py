@@ -4,16 +4,18 @@
 
 # %% auto #0
 __all__ = ['LAYERS', 'LEARNED', 'INPUT_SCALE', 'TUNING', 'Scheme', 'QuantTinyConv', 'save_quantized', 'load_quantized',
-           'post_train', 'Tuning', 'augmented', 'fine_tune']
+           'post_train', 'Tuning', 'augmented', 'fine_tune', 'feature_codes', 'is_deployable', 'to_integer',
+           'quantized_folder', 'quantize_checkpoint']
 
 # %% ../nbs/library/qat.ipynb #540585e2
-import copy, json, math
+import copy, hashlib, json, math, shutil
 import numpy as np
 import torch
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 from torch import nn
 from torch.nn import functional as F
 from .core import *
@@ -21,6 +23,8 @@ from .convert import calibration_clips
 from .host import *
 from .data import *
 from .features import MAX_FEATURE, micro_features
+from .integer import IntegerTinyConv
+from .keywords import tabulate
 from .models import TinyConv
 from .quantize import *
 from .quantizers import *
@@ -97,6 +101,16 @@ class QuantTinyConv(TinyConv):
         "The convolution's rounded weights for features as they are, and its bias."
         weight = self._rounded('conv', self.conv.weight)/self.deviation
         return weight, self._rounded('conv_bias', self.conv.bias - self.mean*weight.sum((1, 2, 3)))
+
+    @torch.no_grad()
+    def standardize(self, mean:float, deviation:float)->None:
+        "Weights for features (x - mean)/deviation, as the float network was trained."
+        self.conv.bias += mean*self.conv.weight.sum((1, 2, 3))
+        self.conv.weight *= deviation
+        rounds = self.rounds['conv'] if 'conv' in self.rounds else None
+        if isinstance(rounds, Quantizer): rounds.log_scale += math.log(deviation)
+        self.mean.fill_(mean)
+        self.deviation.fill_(deviation)
 
     def hidden(self, x:torch.Tensor)->torch.Tensor: # features as `quantize_input` gives them
         "The convolution's output, before it is rounded: where it is, codes from 0 are its RELU."
@@ -195,9 +209,9 @@ def augmented(model:TinyConv, data:Data, epoch:int, tuning:Tuning
 
 # %% ../nbs/library/qat.ipynb #739d19bd
 class _TuningRun(Run): # saves and loads itself
-    def __init__(self, model:TinyConv, scheme:Scheme, tuning:Tuning, calibration:np.ndarray, key:str)->None:
+    def __init__(self, model:nn.Module, tuning:Tuning, key:str)->None:
         self.settings, self.key, self.history, self.best, self.best_epoch = tuning, key, [], {}, -1
-        self.model = _started(model, scheme, calibration, tuning.dropout)
+        self.model:Any = model
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
         groups = dict(weights=dict(lr=tuning.lr, weight_decay=tuning.weight_decay), scales=dict(lr=tuning.scale_lr))
         for kind, group in groups.items():
@@ -206,18 +220,7 @@ class _TuningRun(Run): # saves and loads itself
         order_triton() # the optimizer loads it
         self.optimizer = torch.optim.Adam([group for group in groups.values() if group['params']])
 
-    @torch.no_grad()
-    def standardize(self, mean:float, deviation:float)->None:
-        "Weights for features (x - mean)/deviation, as the float network was trained."
-        model = self.model
-        model.conv.bias += mean*model.conv.weight.sum((1, 2, 3))
-        model.conv.weight *= deviation
-        if isinstance(model.rounds['conv'] if 'conv' in model.rounds else None, Quantizer):
-            model.rounds['conv'].log_scale += math.log(deviation)
-        model.mean.fill_(mean)
-        model.deviation.fill_(deviation)
-
-    def finished(self)->QuantTinyConv:
+    def finished(self)->nn.Module:
         "A copy of the network."
         return copy.deepcopy(self.model)
 
@@ -267,8 +270,9 @@ def fine_tune(model:TinyConv,     # float, trained
               tuning:Tuning=TUNING,
               checkpoint:Path|str|None=None, # saved after each epoch, resumed if there
               progress:bool=True, # show a progress bar
-              epochs:Callable|None=None # number -> what `augmented` gives, the default
-             )->Trained:          # whose model is a `QuantTinyConv`
+              epochs:Callable|None=None, # number -> what `augmented` gives, the default
+              network:Callable|None=None # another library's, of model, scheme, calibration and dropout
+             )->Trained:          # whose model is a `QuantTinyConv`, or that network
     "Train a network on, rounded as it will be; the one returned has the least loss on validation clips."
     if scheme.method not in LEARNED:
         raise KwsError(f'{scheme.method} is for networks that are trained; to train, take one of {", ".join(LEARNED)}')
@@ -277,9 +281,9 @@ def fine_tune(model:TinyConv,     # float, trained
         raise KwsError(f'The model knows {", ".join(model.labels)}; the data has {", ".join(data.labels)}')
     weights = digest(*(v.numpy() for v in model.state_dict().values()))
     key = f'{scheme} {tuning} {weights} {data_hash(data)}'
-    run = _TuningRun(model, scheme, tuning, calibration_clips(data), key)
+    run = _TuningRun((network or _started)(model, scheme, calibration_clips(data), tuning.dropout), tuning, key)
     plain, validation = (micro_features(getattr(data, part).clips) for part in ('training', 'validation'))
-    run.standardize(float(plain.mean(dtype=np.float64)), float(plain.std(dtype=np.float64)))
+    run.model.standardize(float(plain.mean(dtype=np.float64)), float(plain.std(dtype=np.float64)))
     if checkpoint and Path(checkpoint).is_file(): run.load(checkpoint)
     draw = epochs or (lambda epoch: augmented(model, data, epoch, tuning))
     left = range(len(run.history), tuning.epochs)
@@ -297,3 +301,99 @@ def fine_tune(model:TinyConv,     # float, trained
             bar.update()
             bar.set_postfix(loss=f'{loss:.3f}', validation=f'{100*run.history[-1]["validation"]:.1f} %')
     return run.trained()
+
+# %% ../nbs/library/qat.ipynb #4f3a5541
+def feature_codes(features:np.ndarray)->np.ndarray: # int8
+    "Features as the integer network takes them."
+    return (np.clip(np.rint(np.asarray(features, np.float64)/INPUT_SCALE), 0, 255) - 128).astype(np.int8)
+
+def _undeployable(scheme): # why not; '' where the board runs it
+    if None in (scheme.weights, scheme.activations): return 'weights and hidden values must have bits'
+    if scheme.format != 'int': return f'{scheme.format} is no integer'
+    if scheme.course: return 'biases of few bits are for comparison only'
+    if not scheme.symmetric: return 'the codes of weights must be symmetric'
+    return '' if set(scheme.layers) == set(LAYERS) else 'both layers must be quantised'
+
+def is_deployable(scheme:Scheme)->bool:
+    "Whether `to_integer` takes it."
+    return not _undeployable(scheme)
+
+def _check_deployable(scheme):
+    if problem := _undeployable(scheme): raise KwsError(f'The board does not run this scheme: {problem}')
+
+def to_integer(model:QuantTinyConv,
+               calibration:np.ndarray # features of training clips: they give the range of the scores
+              )->IntegerTinyConv:
+    "The network that is deployed. It answers as the simulation but where a score is rounded across another."
+    scheme, rounds = model.scheme, model.rounds
+    _check_deployable(scheme)
+    model.eval()
+    with torch.no_grad():
+        logits = model(_check_calibration(calibration))
+        _, output_scale, zero_point = quantize_asymmetric(logits.flatten())
+        hidden_scale = rounds['hidden'].scale.double()
+        def numbers(name, bias, input_scale, output_scale): # codes, scale of each channel, bias
+            codes = rounds[name].codes(getattr(model, name).weight)
+            scale = rounds[name].scale.double().flatten().expand(len(codes))/(model.deviation if name == 'conv' else 1)
+            # of weights that are all zero only the bias is left: any scale that tells it well
+            scale = torch.where(codes.flatten(1).any(1), scale, output_scale/input_scale/1024).float()
+            return codes.numpy(), scale.numpy(), torch.round(bias/(input_scale*scale.double())).numpy()
+        conv, conv_scale, conv_bias = numbers('conv', model.folded()[1], INPUT_SCALE, hidden_scale)
+        linear, linear_scale, linear_bias = numbers('linear', model.linear.bias, hidden_scale, output_scale.double())
+    stored = next(bits for bits in (2, 4, 8) if bits >= scheme.weights)
+    return IntegerTinyConv(
+        labels=model.labels, conv=conv[:, 0], conv_scale=conv_scale, conv_bias=conv_bias, linear=linear,
+        linear_scale=linear_scale, linear_bias=linear_bias, input_scale=INPUT_SCALE, input_zero_point=-128,
+        hidden_scale=float(hidden_scale), output_scale=float(output_scale), output_zero_point=int(zero_point) - 128,
+        hidden_bits=scheme.activations, weight_bits=stored)
+
+# %% ../nbs/library/qat.ipynb #03c43d05
+def quantized_folder(checkpoint:Path|str, scheme:Scheme)->Path:
+    "Where a quantised model goes."
+    kind = f'w{scheme.weights}a{scheme.activations}-{scheme.method}'
+    return build_dir()/'quantize'/f'{Path(checkpoint).stem}-{kind}'
+
+def _metrics(data, scheme, tuning, trained, evaluations, files, same):
+    about = dict(data=data.name, data_hash=data_hash(data), n={part: len(getattr(data, part)) for part in SPLITS},
+                 labels=data.labels, scheme=asdict(scheme), same_labels_as_simulation=same)
+    if trained: about |= dict(tuning=asdict(tuning), best_epoch=trained.best_epoch, history=trained.history)
+    for kind, evaluation in evaluations.items():
+        figures = evaluation.as_dict()
+        about[kind] = {key: figures[key] for key in ('accuracy', 'recall', 'counts')}
+    return about | dict(sha256={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
+
+def quantize_checkpoint(checkpoint:Path|str,       # `.safetensors` of `save_model`
+                        scheme:Scheme,             # integers
+                        folder:Path|str|None=None, # default: `quantized_folder`
+                        tuning:Tuning=TUNING,      # where the scheme is trained
+                        resume:bool=False,         # go on with an interrupted training
+                        data:Data|None=None,       # default: `load_data` with the model's words
+                        progress:bool=True         # show a progress bar
+                       )->tuple[Path,dict]:        # folder; `float` and `integer` -> Evaluation
+    "Quantise a saved network; leaves model.safetensors, model.tflite for the board, metrics.json."
+    _check_deployable(scheme)
+    model, folder = load_model(checkpoint)[0], Path(folder or quantized_folder(checkpoint, scheme))
+    if folder.exists() and not folder.is_dir():
+        raise KwsError(f'{folder} is a file; the model needs a folder. Name another')
+    unfinished = folder/'unfinished/checkpoint.safetensors'
+    if unfinished.is_file() and not resume:
+        remedy = f'Go on with --resume, or remove {unfinished} and begin afresh'
+        raise KwsError(f'{folder} holds a training that was interrupted. {remedy}')
+    data = data or load_data(words=model.labels[len(LABELS) - len(KEYWORDS):])
+    if data.labels != model.labels:
+        raise KwsError(f'The model knows {", ".join(model.labels)}; the data has {", ".join(data.labels)}')
+    calibration, trained = calibration_clips(data), None
+    if scheme.method in LEARNED: trained = fine_tune(model, scheme, data, tuning, unfinished, progress)
+    quantized = trained.model if trained else post_train(model, scheme, calibration)
+    integer, test = to_integer(quantized, calibration), micro_features(data.testing.clips)
+    network, tflite = folder/'model.safetensors', folder/'model.tflite'
+    save_quantized(network, quantized, data=data.name, seed=tuning.seed)
+    with atomic_path(tflite) as temporary: temporary.write_bytes(integer.to_tflite(softmax=True))
+    heard = dict(float=predict(model, test), integer=integer.run(feature_codes(test)))
+    simulated = predict(quantized, test).argmax(1)
+    evaluations = {kind: tabulate(data, scores.argmax(1)) for kind, scores in heard.items()}
+    same = int((heard['integer'].argmax(1) == simulated).sum())
+    metrics = _metrics(data, scheme, tuning, trained, evaluations, (network, tflite), same)
+    write_json(folder/'metrics.json', metrics)
+    shutil.rmtree(unfinished.parent, ignore_errors=True)
+    return folder, evaluations

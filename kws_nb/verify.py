@@ -86,12 +86,14 @@ def verify(model:Path|str|bytes,  # int8 .tflite, path or bytes
     graph, engine = read_tflite(model), engine or best_engine()
     kernels, board = kernel_names(fast_layers(core_layers(graph))), RawBoard(model, toolchain)
     inputs = verification_inputs(graph.inputs[0], n, seed)
-    expected = run_tflite(model, np.stack(list(inputs.values())), engine)
+    small = any(t is not None and t.dtype in ('int4', 'int2') for op in graph.operators for t in op.inputs)
+    expected = run_tflite(with_int8_weights(model), np.stack(list(inputs.values())), engine)
     compared = zip(inputs.items(), expected)
     different = tuple(name for (name, x), y in compared if not np.array_equal(board.run(x), y.reshape(-1)))
     once, size = board.machine.watched['inference'], image_size(board.machine.elf)
     return Verification(
-        model=str(model) if not isinstance(model, bytes) else 'model', engine=engine, inputs=len(inputs),
+        model=str(model) if not isinstance(model, bytes) else 'model', inputs=len(inputs),
+        engine=f'{engine}, weights as int8' if small else engine,
         identical=len(inputs) - len(different), different=different, instructions=once['instructions']//once['calls'],
         cycles=once['cycles']//once['calls'], flash=size.flash, ram=size.ram + board.machine.stack_bytes,
         kernels=kernels)
