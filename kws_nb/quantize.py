@@ -24,22 +24,23 @@ def _others(x, dim): return [d for d in range(x.dim()) if d != dim] # what share
 # %% ../nbs/06_quantization.ipynb #641e345c
 def quantize_symmetric(x:torch.Tensor,   # float
                        bits:int=8,       # 2..8
-                       dim:int|None=None,# keep one scale for each index of it; `None`: one for all
-                       largest:torch.Tensor|None=None # |x| that the codes reach; default max|x|
+                       dim:int|None=None,# one scale for each index of it; `None`: one for all
+                       largest:torch.Tensor|None=None # that codes reach; default max|x|
                       )->tuple:          # codes (float tensor of integers), scale
     "Codes -2^(bits-1) .. 2^(bits-1) - 1 with scale largest/(2^(bits-1) - 1)."
     _check(x, bits)
     top = 2**(bits - 1) - 1
     if largest is None: largest = x.abs().amax(_others(x, dim), keepdim=True)
     scale = largest/top
-    scale = torch.where(scale > 0, scale, torch.ones_like(scale)) # all zero: any scale will do
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale)) # all zero: any will do
     return torch.clamp(torch.round(x/scale), -top - 1, top), scale
 
 # %% ../nbs/06_quantization.ipynb #641e345d
 def quantize_asymmetric(x:torch.Tensor,   # float
                         bits:int=8,       # 2..8
                         dim:int|None=None,# as for `quantize_symmetric`
-                        low:torch.Tensor|None=None, high:torch.Tensor|None=None # default: of x
+                        low:torch.Tensor|None=None, # default min x
+                        high:torch.Tensor|None=None # default max x
                        )->tuple:          # codes 0 .. 2^bits - 1, scale, zero point
     "Codes over a range, widened to hold 0."
     _check(x, bits)
@@ -108,15 +109,16 @@ def quantize_weights(model:nn.Module,
 def fake_quantize(x:torch.Tensor, scale:torch.Tensor, # broadcast
                   low:int, high:int                   # codes
                  )->torch.Tensor:                     # x as its codes stand for it
-    "Rounding that a gradient passes straight through: within the range to x, beyond it not."
+    "Rounding that gradients pass: within the range to x, beyond it to the scale alone."
     v = torch.clamp(x/scale, low, high)
     return (v + (torch.round(v) - v).detach())*scale
 
 # %% ../nbs/06_quantization.ipynb #5a1f0c17
-MINIFLOATS = {f'E{e}M{m}': (e, m) for e, m in ((1, 1), (2, 1), (3, 2), (2, 3), (4, 3), (5, 2))}
+MINIFLOATS = {f'E{e}M{m}': (e, m) # bits of exponent and mantissa
+              for e, m in ((1, 1), (2, 1), (3, 2), (2, 3), (4, 3), (5, 2))}
 
 def minifloat_grid(exponent_bits:int, # 1 or more
-                   mantissa_bits:int  # 1 or more, at most 7 bits both; the sign has one besides
+                   mantissa_bits:int  # 1 or more; both at most 7, as the sign has one
                   )->torch.Tensor:    # rising, 0 once
     "All finite values of a small floating-point format: OCP's where it has one."
     if min(exponent_bits, mantissa_bits) < 1 or exponent_bits + mantissa_bits > 7:
