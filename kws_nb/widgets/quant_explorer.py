@@ -153,7 +153,7 @@ def quant_figure(shown:OnGrid,
     if low == high: low, high = low - 1, high + 1
     bins = 81 if shown.weights[0].numel() > 500 or len(rows) == 1 else 41
     largest, error = max(-low, high), (shown.weights - shown.rounded).abs().max().item()
-    limit = largest*2.**np.ceil(np.log2(max(error/largest, 1/1024))) # few scales, so that bits can be compared
+    limit = largest*2.**(np.ceil(2*np.log2(max(error/largest, 1/1024)))/2) # few scales, so that bits can be compared
     traces = [*_histogram(shown, rows, np.linspace(low, high, bins + 1)), *_errors(shown, rows),
               *_accuracies(seen, bits, whole)]
     least = 100*min(accuracy.interval[0] for accuracy in seen.values())
@@ -245,7 +245,8 @@ _STYLE = """
 .kws-quant-place { container-type: inline-size; }
 .kws-quant.widget-box { display: grid; width: 100%; column-gap: 8px;
   grid-template: "controls figure" auto "message figure" 1fr / 280px minmax(0, 1fr); }
-.kws-quant-controls { grid-area: controls; }
+.kws-quant-controls { grid-area: controls; gap: 4px; }
+.kws-quant-controls button { padding: 0 2px; }
 .kws-quant-figure { grid-area: figure; }
 .kws-quant-message { grid-area: message; }
 @container (max-width: 680px) {
@@ -269,15 +270,17 @@ class QuantExplorer(widgets.Box):
             features, labels = micro_features(clips.validation.clips), clips.validation.labels
             data = f'{clips.name}, validation part'
         self._rounded, self._data, self._kind = _Rounded(model, features, labels), data, type(model).__name__
-        look = dict(style={'description_width': '56px'}, layout={'width': 'auto', 'max_width': '420px'})
-        def choice(about, options, **kwargs):
-            return widgets.Dropdown(description=about, options=options, **kwargs, **look)
-        layers = {f'{name} ({len(w)} × {w[0].numel():,})': name for name, w in self._rounded.layers.items()}
-        self.bits = widgets.IntSlider(4, 2, 8, description='bits', **look)
-        self.symmetric = choice('grid', {'symmetric': True, 'asymmetric': False})
-        self.per_channel = choice('scale', {'one per channel': True, 'one per tensor': False})
-        self.method = choice('range', dict(zip(('min-max', 'percentile 99.9', 'least squared error'), RANGES)))
-        self.layer = choice('shown', layers, value=list(layers.values())[-1])
+        def choice(about, options, **kwargs): # in view, and within reach of Tab and Space: arrow keys are JupyterLab's
+            if len(options) > 4: return widgets.Dropdown(options=options, tooltip=about, **kwargs)
+            look = dict(button_width=f'{252//max(len(options), 2)}px')
+            return widgets.ToggleButtons(options=options, style=look, tooltips=[about]*len(options), **kwargs)
+        layers, wide = list(self._rounded.layers), {'width': 'auto', 'max_width': '290px'}
+        self.bits = widgets.IntSlider(4, 2, 8, description='bits', style={'description_width': '30px'}, layout=wide)
+        self.symmetric = choice('the grid', {'symmetric': True, 'asymmetric': False})
+        self.per_channel = choice('one scale per …', {'per channel': True, 'per tensor': False})
+        ranges = dict(zip(('min-max', 'percentile', 'MSE'), RANGES))
+        self.method = choice('the range: all, 99.9 % at each end, or with the least squared error', ranges)
+        self.layer = choice('the layer that is shown', layers, value=layers[-1])
         self.controls = (self.bits, self.symmetric, self.per_channel, self.method, self.layer)
         self.title, self.message, self.view = widgets.HTML(), widgets.HTML(), FigureView()
         self._draw()
