@@ -24,7 +24,7 @@ def _others(x, dim): return [d for d in range(x.dim()) if d != dim] # what share
 # %% ../nbs/06_quantization.ipynb #641e345c
 def quantize_symmetric(x:torch.Tensor,   # float
                        bits:int=8,       # 2..8
-                       dim:int|None=None,# one scale for each index of it; `None`: one for all
+                       dim:int|None=None,# a scale for each index of it; else one for all
                        largest:torch.Tensor|None=None # that codes reach; default max|x|
                       )->tuple:          # codes (float tensor of integers), scale
     "Codes -2^(bits-1) .. 2^(bits-1) - 1 with scale largest/(2^(bits-1) - 1)."
