@@ -35,10 +35,10 @@ def _tame_constants(layer, weights, bias, arrays): # channels with one output ge
         bias[c], multiplier[c], shift[c] = 4*(q - f['output_offset']), 1 << 30, -1
     return weights, bias, multiplier, shift
 
-def _narrow(layer): # weights `[outputs, inputs]`, bias, multiplier, shift; None: some sum or shift is too large
+def _narrow(layer, any_shift=False): # weights `[outputs, inputs]`, bias, multiplier, shift; None: one is too large
     weights, bias, multiplier, shift = _tame_constants(layer, *_fold_offset(layer))
-    largest = np.abs(bias) + 128*np.abs(weights).sum(1)
-    return (weights, bias, multiplier, shift) if largest.max() < 2**30 and shift.max() < 0 else None
+    largest = np.abs(bias) + 128*np.abs(weights).sum(1) << np.maximum(shift, 0)
+    return (weights, bias, multiplier, shift) if largest.max() < 2**30 and (any_shift or shift.max() < 0) else None
 
 # %% ../nbs/library/kernels.ipynb #05bd38a2
 _HEAD_OUTPUTS, _BLOCK_OUTPUTS = 4, 8 # of kws_conv2d_pairs: in a row of the output
@@ -71,7 +71,10 @@ def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
     arrays, zero = {k: np.asarray(v) for k, (_, v) in layer.arrays.items()}, 128 - f['input_offset']
     weights = arrays['weights'].reshape(-1, f['kernel_height'], f['kernel_width']).astype(np.int64)
     numbers = [*zip(weights, *(arrays[k] for k in ('bias', 'multiplier', 'shift')))]
-    limits = {k: f[k] for k in ('output_offset', 'activation_min', 'activation_max')} | dict(zero=zero)
+    limits = {k: f[k] for k in ('output_offset', 'activation_min', 'activation_max')}
+    levels = f['activation_max'] + 129 # of the output; a power of 2 is made of the kernel's 256
+    down = 8 - (levels.bit_length() - 1) if bits < 8 and f['activation_min'] == -128 and levels & levels - 1 == 0 else 0
+    limits |= dict(zero=zero, down=min(down, 7))
     for up in _SHIFTS if bits < 8 else (0,): # small weights are made large: else no rounding is exact
         filters = list(takewhile(bool, (pack_pairs_filter(*n, **limits, scale=1 << up) for n in numbers)))
         if len(filters) == len(numbers): break
@@ -82,7 +85,8 @@ def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
     named, scratch = dict(filters=('kws_pairs_filter', [_filter_text(p) for p in filters]), rows=rows), 0
     if bits < 8:
         mask, offset = filter_masks(bits, up)
-        fields = {f'pairs.{k}': v for k, v in fields.items()} | dict(weight_bits=bits, mask=mask, offset=offset)
+        fields = {f'pairs.{k}': v for k, v in fields.items()} | dict(weight_bits=bits, down=limits['down'])
+        fields |= dict(mask=f'0x{mask:08x}u', offset=f'0x{offset:08x}u')
         words = np.concatenate([[*pack_filter_words(p['weights'], bits, up), *_after_weights(p)] for p in filters])
         named, scratch = {'pairs.rows': rows, 'packed_filters': ('uint32_t', words)}, _FILTER_BYTES
     return Layer('conv2d_pairs_packed' if bits < 8 else 'conv2d_pairs', fields, named, layer.inputs, layer.outputs,
@@ -90,8 +94,8 @@ def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
                  scratch=4*f['input_height']*(HEAD_WORDS + BLOCK_WORDS*blocks) + scratch)
 
 # %% ../nbs/library/kernels.ipynb #9e46df98
-def _dot4_arrays(layer, pack, order=None): # packed weights and the rest, or None
-    if not (numbers := _narrow(layer)): return None
+def _dot4_arrays(layer, pack, order=None, any_shift=False): # packed weights and the rest, or None
+    if not (numbers := _narrow(layer, any_shift)): return None
     weights, bias, multiplier, shift = numbers
     if order is not None: weights = weights[:, order]
     packed = pack(np.pad(weights, ((0, 0), (0, -weights.shape[1] % 4))))
@@ -105,7 +109,7 @@ def _fully_connected_dot4(layer, first, order=None): # first: its input is the c
     fields = {k: layer.fields[k] for k in ('inputs', 'outputs', 'output_offset', 'activation_min', 'activation_max')}
     for suffix, (pack, width) in choices.items():
         if width < bits or width == 2 and first: continue
-        if arrays := _dot4_arrays(layer, pack, order):
+        if arrays := _dot4_arrays(layer, pack, order, width < 8):
             return Layer(f'fully_connected_dot4{suffix}', fields, arrays, layer.inputs, layer.outputs, layer.comment,
                          struct='fully_connected_dot4', weight_bits=width)
     return None

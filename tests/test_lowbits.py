@@ -1,6 +1,7 @@
 "Weights of 4 and 2 bits: packed files, their kernels in plain C and with DSP instructions, and what they cost."
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,6 +92,33 @@ def test_which_kernel_a_layer_gets():
     assert set(least) == {"fully_connected_dot4_w4, int2 stored in 4 bits"}
 
 
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("share", [1, 0.25, 1 / 64])
+def test_outputs_on_a_finer_scale_than_the_sums(share, bits, reference, rng):
+    "Few hidden levels and small weights: the factor may be above 1/2, where int8 layers never are."
+    network = round_tinyconv(reference, bits, 2)
+    network = replace(network, output_scale=share * network.output_scale)
+    content, x = network.to_tflite(), rng.integers(-128, 128, (12, 49, 40)).astype(np.int8)
+    shifts = core_layers(read_tflite(content))[1].arrays["shift"][1]
+    assert share == 1 or max(shifts) >= 0
+    assert kernels(content) == ["conv2d_pairs_packed", f"fully_connected_dot4_w{bits}"]
+    board = RawBoard(content)
+    np.testing.assert_array_equal([board.run(one) for one in x], network.run(x))
+
+
+@pytest.mark.parametrize("hidden", range(2, 9))
+@pytest.mark.parametrize("bits", BITS)
+def test_fewer_hidden_levels_cost_little(bits, hidden, reference, rng):
+    "Every width has the fast kernels, in plain C the same bytes, and at most 6,000 instructions more than 8 bits."
+    network = round_tinyconv(reference, bits, hidden)
+    content, x = network.to_tflite(), rng.integers(-128, 128, (8, 49, 40)).astype(np.int8)
+    assert kernels(content) == ["conv2d_pairs_packed", f"fully_connected_dot4_w{bits}"]
+    board = RawBoard(content)
+    np.testing.assert_array_equal([board.run(one) for one in x], network.run(x))
+    watched = board.machine.watched["inference"]
+    assert watched["instructions"] / watched["calls"] < {4: 175_500, 2: 168_500}[bits] + 6_000 * (hidden < 8)
+
+
 @pytest.mark.parametrize("bits", [8, 4, 2])
 def test_bits_are_packed_as_tflite_has_them(bits, rng):
     codes = random_codes(rng, bits, 1001)
@@ -125,9 +153,10 @@ def test_what_two_bits_gather_between_two_looks(sums, fits):
     assert (pack_dot4_w2(np.roll(weights, 4, axis=1)) is not None) == fits
 
 
+@pytest.mark.parametrize("hidden", [8, 2])
 @pytest.mark.parametrize("bits", BITS)
-def test_streaming_equals_full_window(bits, reference, rng):
-    content = round_tinyconv(reference, bits).to_tflite(softmax=True)
+def test_streaming_equals_full_window(bits, hidden, reference, rng):
+    content = round_tinyconv(reference, bits, hidden).to_tflite(softmax=True)
     board, moves = RawBoard(content), (0, 2, 2, 10, 1, 2, 40, 2, 4)
     rows, at = rng.integers(-128, 128, (200, 40)).astype(np.int8), 0
     for moved in moves:
