@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['LAYERS', 'LEARNED', 'INPUT_SCALE', 'TUNING', 'Scheme', 'QuantTinyConv', 'save_quantized', 'load_quantized',
-           'post_train', 'Tuning', 'augmented', 'fine_tune', 'feature_codes', 'is_deployable', 'to_integer',
-           'quantized_folder', 'quantize_checkpoint']
+           'post_train', 'Tuning', 'augmented', 'fine_tune', 'feature_codes', 'is_deployable', 'check_deployable',
+           'to_integer']
 
 # %% ../nbs/library/qat.ipynb #540585e2
-import copy, hashlib, json, math, shutil
+import copy, json, math
 import numpy as np
 import torch
 from collections.abc import Callable, Sequence
@@ -24,7 +24,6 @@ from .host import *
 from .data import *
 from .features import MAX_FEATURE, micro_features
 from .integer import IntegerTinyConv
-from .keywords import tabulate
 from .models import TinyConv
 from .quantize import *
 from .quantizers import *
@@ -175,7 +174,7 @@ def post_train(model:TinyConv, # float
     "The network quantised after training."
     if scheme.method not in RANGES:
         raise KwsError(f'{scheme.method} is learned in training; after it, take one of {", ".join(RANGES)}')
-    return _started(model, scheme, calibration).eval()
+    with torch_threads(1): return _started(model, scheme, calibration).eval()
 
 # %% ../nbs/library/qat.ipynb #dd53c551
 @dataclass(frozen=True)
@@ -254,8 +253,8 @@ def _tune_epoch(run, x, y, taught, offset): # mean loss, share of right answers
         loss.backward()
         run.optimizer.step()
         total, right = total + loss.item()*len(batch), right + int((logits.argmax(1) == y[batch]).sum())
-    if not math.isfinite(total):
-        raise KwsError(f'The loss is {total} in epoch {epoch + 1}: take a lower learning rate than {tuning.lr:g}')
+    if not math.isfinite(total) or not all(p.isfinite().all() for p in model.parameters()):
+        raise KwsError(f'The loss is {total:g} in epoch {epoch + 1}: take a lower learning rate than {tuning.lr:g}')
     return total/len(y), right/len(y)
 
 # %% ../nbs/library/qat.ipynb #3ed928e6
@@ -318,7 +317,8 @@ def is_deployable(scheme:Scheme)->bool:
     "Whether `to_integer` takes it."
     return not _undeployable(scheme)
 
-def _check_deployable(scheme):
+def check_deployable(scheme:Scheme)->None:
+    "Refuse what `to_integer` would."
     if problem := _undeployable(scheme): raise KwsError(f'The board does not run this scheme: {problem}')
 
 def to_integer(model:QuantTinyConv,
@@ -326,7 +326,7 @@ def to_integer(model:QuantTinyConv,
               )->IntegerTinyConv:
     "The network that is deployed. It answers as the simulation but where a score is rounded across another."
     scheme, rounds = model.scheme, model.rounds
-    _check_deployable(scheme)
+    check_deployable(scheme)
     model.eval()
     with torch.no_grad():
         logits = model(_check_calibration(calibration))
@@ -346,54 +346,3 @@ def to_integer(model:QuantTinyConv,
         linear_scale=linear_scale, linear_bias=linear_bias, input_scale=INPUT_SCALE, input_zero_point=-128,
         hidden_scale=float(hidden_scale), output_scale=float(output_scale), output_zero_point=int(zero_point) - 128,
         hidden_bits=scheme.activations, weight_bits=stored)
-
-# %% ../nbs/library/qat.ipynb #03c43d05
-def quantized_folder(checkpoint:Path|str, scheme:Scheme)->Path:
-    "Where a quantised model goes."
-    kind = f'w{scheme.weights}a{scheme.activations}-{scheme.method}'
-    return build_dir()/'quantize'/f'{Path(checkpoint).stem}-{kind}'
-
-def _metrics(data, scheme, tuning, trained, evaluations, files, same):
-    about = dict(data=data.name, data_hash=data_hash(data), n={part: len(getattr(data, part)) for part in SPLITS},
-                 labels=data.labels, scheme=asdict(scheme), same_labels_as_simulation=same)
-    if trained: about |= dict(tuning=asdict(tuning), best_epoch=trained.best_epoch, history=trained.history)
-    for kind, evaluation in evaluations.items():
-        figures = evaluation.as_dict()
-        about[kind] = {key: figures[key] for key in ('accuracy', 'recall', 'counts')}
-    return about | dict(sha256={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
-
-def quantize_checkpoint(checkpoint:Path|str,       # `.safetensors` of `save_model`
-                        scheme:Scheme,             # integers
-                        folder:Path|str|None=None, # default: `quantized_folder`
-                        tuning:Tuning=TUNING,      # where the scheme is trained
-                        resume:bool=False,         # go on with an interrupted training
-                        data:Data|None=None,       # default: `load_data` with the model's words
-                        progress:bool=True         # show a progress bar
-                       )->tuple[Path,dict]:        # folder; `float` and `integer` -> Evaluation
-    "Quantise a saved network; leaves model.safetensors, model.tflite for the board, metrics.json."
-    _check_deployable(scheme)
-    model, folder = load_model(checkpoint)[0], Path(folder or quantized_folder(checkpoint, scheme))
-    if folder.exists() and not folder.is_dir():
-        raise KwsError(f'{folder} is a file; the model needs a folder. Name another')
-    unfinished = folder/'unfinished/checkpoint.safetensors'
-    if unfinished.is_file() and not resume:
-        remedy = f'Go on with --resume, or remove {unfinished} and begin afresh'
-        raise KwsError(f'{folder} holds a training that was interrupted. {remedy}')
-    data = data or load_data(words=model.labels[len(LABELS) - len(KEYWORDS):])
-    if data.labels != model.labels:
-        raise KwsError(f'The model knows {", ".join(model.labels)}; the data has {", ".join(data.labels)}')
-    calibration, trained = calibration_clips(data), None
-    if scheme.method in LEARNED: trained = fine_tune(model, scheme, data, tuning, unfinished, progress)
-    quantized = trained.model if trained else post_train(model, scheme, calibration)
-    integer, test = to_integer(quantized, calibration), micro_features(data.testing.clips)
-    network, tflite = folder/'model.safetensors', folder/'model.tflite'
-    save_quantized(network, quantized, data=data.name, seed=tuning.seed)
-    with atomic_path(tflite) as temporary: temporary.write_bytes(integer.to_tflite(softmax=True))
-    heard = dict(float=predict(model, test), integer=integer.run(feature_codes(test)))
-    simulated = predict(quantized, test).argmax(1)
-    evaluations = {kind: tabulate(data, scores.argmax(1)) for kind, scores in heard.items()}
-    same = int((heard['integer'].argmax(1) == simulated).sum())
-    metrics = _metrics(data, scheme, tuning, trained, evaluations, (network, tflite), same)
-    write_json(folder/'metrics.json', metrics)
-    shutil.rmtree(unfinished.parent, ignore_errors=True)
-    return folder, evaluations
