@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from kws_nb.core import KwsError
+from kws_nb.host import torch_threads
 from kws_nb.models import DSCNN, TinyConv
 from kws_nb.qat import QuantTinyConv, Scheme
 from kws_nb.quantize import RANGES, quantize_weights
@@ -92,8 +93,9 @@ def test_shown_is_what_the_library_computes(model, clips):
     explorer = QuantExplorer(model, **clips, data="noise")
     for settings in [s for s in ALL if s.symmetric and s.bits in (2, 4)]:
         put(explorer, settings)
-        rounded = quantize_weights(model, settings.bits, settings.per_channel, settings.method)
-        expected = evaluate(rounded, **clips)
+        with torch_threads(1):
+            rounded = quantize_weights(model, settings.bits, settings.per_channel, settings.method)
+            expected = evaluate(rounded, **clips)
         assert explorer.accuracy == expected and explorer.settings == settings
         assert f"weights of {settings.bits} bits: {expected}" in explorer.title.value
         for name in ("conv", "linear"):

@@ -6,8 +6,8 @@
 __all__ = ['DRAWN_CHANNELS', 'DRAWN_WEIGHTS', 'QuantSettings', 'OnGrid', 'on_grid', 'quant_figure', 'where_to_look',
            'quantizable_layers', 'QuantExplorer']
 
-# %% ../../nbs/widgets/quant_explorer.ipynb #a50be548
-import base64, copy, html, json, os, torch
+# %% ../../nbs/widgets/quant_explorer.ipynb #f3b28fdd
+import base64, copy, html, json, math, os, torch
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
@@ -23,7 +23,7 @@ from ..qat import QuantTinyConv
 from ..quantize import *
 from ..results import *
 from ..train import evaluate, load_model
-from .explorer import FigureView
+from .explorer import FigureView, packed
 
 # %% ../../nbs/widgets/quant_explorer.ipynb #44a1e3a6
 @dataclass(frozen=True)
@@ -83,18 +83,19 @@ def _grid_rows(shown, names): # top to bottom, for each drawn grid: name, colour
     return [(names[i], colour, np.array([i])) for i, colour in zip(drawn, _COLOURS)]
 
 def _histogram(shown, rows, edges): # traces; each row is 1 high
-    centres, grids = (edges[1:] + edges[:-1])/2, shown.grid.numpy()
+    centres, width, grids = (edges[1:] + edges[:-1])/2, float(edges[1] - edges[0]), shown.grid.numpy()
     alpha = min(1, max(.25, 20/grids.shape[1])) # 256 lines are a grey veil, not a black wall
     for base, (name, colour, channels) in zip(range(len(rows))[::-1], rows):
         counts = np.histogram(shown.weights[channels].numpy(), edges)[0]
         some = counts > 0
-        yield go.Bar(x=centres[some], y=.9*counts[some]/counts.max(), base=base, width=edges[1] - edges[0],
-                     marker=dict(color=colour, opacity=.6, line_width=0), customdata=counts[some].astype(np.float32),
-                     hovertemplate=f'{name}, about %{{x:.4f}}: %{{customdata}} weights<extra></extra>')
+        bars = dict(color=colour, opacity=.6, line=dict(width=0))
+        yield dict(type='bar', x=centres[some], y=.9*counts[some]/counts.max(), base=base, width=width, marker=bars,
+                   customdata=counts[some].astype(np.float32),
+                   hovertemplate=f'{name}, about %{{x:.4f}}: %{{customdata}} weights<extra></extra>')
         grid = grids[channels[0] if len(grids) > 1 else 0]
-        yield go.Scatter(x=np.repeat(grid, 3), y=np.tile([base, base + .9, np.nan], len(grid)), mode='lines',
-                         line=dict(color=_LINE, width=1.5 if alpha == 1 else 1), opacity=alpha,
-                         hovertemplate='value %{x:.4f}<extra></extra>')
+        yield dict(type='scatter', x=np.repeat(grid, 3), y=np.tile([base, base + .9, np.nan], len(grid)), mode='lines',
+                   line=dict(color=_LINE, width=1.5 if alpha == 1 else 1), opacity=alpha,
+                   hovertemplate='value %{x:.4f}<extra></extra>')
 
 def _errors(shown, rows): # traces over the weights
     for name, colour, channels in rows:
@@ -104,21 +105,23 @@ def _errors(shown, rows): # traces over the weights
         hover = f'{name}, %{{x:.4f}}: error %{{y:.4f}}<extra></extra>'
         for beyond, marker in ((False, dict(size=4)), (True, dict(size=7, symbol='x'))):
             some = drawn[clamped[drawn] == beyond]
-            yield go.Scatter(x=x[some], y=e[some], mode='markers', marker=dict(color=colour) | marker,
-                             xaxis='x2', yaxis='y2', hovertemplate=hover)
+            yield dict(type='scatter', x=x[some], y=e[some], mode='markers', marker=dict(color=colour) | marker,
+                       xaxis='x2', yaxis='y2', hovertemplate=hover)
 
+# %% ../../nbs/widgets/quant_explorer.ipynb #5c1e7a90
 def _accuracies(seen, bits, whole): # traces over bits, with their intervals; the present one in a circle
     order = sorted(seen)
     value = np.array([100*seen[b].value for b in order])
     low, high = 100*np.array([seen[b].interval for b in order]).T
-    bars = dict(type='data', symmetric=False, array=high - value, arrayminus=value - low)
+    bars = dict(type='data', symmetric=False, array=(high - value).tolist(),
+                arrayminus=(value - low).tolist())
     place = dict(xaxis='x3', yaxis='y3')
-    yield go.Scatter(x=[1.5, 8.5], y=[100*whole.value]*2, mode='lines', line=dict(color=_LINE, width=1, dash='dash'),
-                     hovertemplate=f'float: {whole}<extra></extra>', **place)
-    yield go.Scatter(x=order, y=value, error_y=bars, mode='markers', marker=dict(color=_BLUE, size=6),
-                     text=[str(seen[b]) for b in order], hovertemplate='%{text}<extra></extra>', **place)
-    yield go.Scatter(x=[bits], y=[100*seen[bits].value], mode='markers', hoverinfo='skip',
-                     marker=dict(color=_BLUE, size=16, symbol='circle-open', line_width=2), **place)
+    yield dict(type='scatter', x=[1.5, 8.5], y=[100*whole.value]*2, mode='lines',
+               line=dict(color=_LINE, width=1, dash='dash'), hovertemplate=f'float: {whole}<extra></extra>', **place)
+    yield dict(type='scatter', x=order, y=value, error_y=bars, mode='markers', marker=dict(color=_BLUE, size=6),
+               text=[str(seen[b]) for b in order], hovertemplate='%{text}<extra></extra>', **place)
+    yield dict(type='scatter', x=[bits], y=[100*seen[bits].value], mode='markers', hoverinfo='skip',
+               marker=dict(color=_BLUE, size=16, symbol='circle-open', line=dict(width=2)), **place)
 
 # %% ../../nbs/widgets/quant_explorer.ipynb #468d43ed
 def _axes(shown, rows, limit, low, high, least): # of the layout
@@ -128,7 +131,7 @@ def _axes(shown, rows, limit, low, high, least): # of the layout
     ends = [min(low, shown.grid.min().item()), max(high, shown.grid.max().item())]
     margin, floor = .03*(ends[1] - ends[0]), next(f for f in (80, 50, 0) if least >= f or not f)
     weights = dict(range=[ends[0] - margin, ends[1] + margin], zeroline=False, gridcolor='#eeeeee')
-    def title(text): return dict(text=text, font_size=12, standoff=4)
+    def title(text): return dict(text=text, font=dict(size=12), standoff=4)
     return dict(
         xaxis=weights | dict(anchor='y', matches='x2', showticklabels=False),
         xaxis2=weights | dict(anchor='y2', title=title(which)),
@@ -139,21 +142,14 @@ def _axes(shown, rows, limit, low, high, least): # of the layout
                     gridcolor='#eeeeee', zerolinecolor='#999999'),
         yaxis3=dict(domain=[0, .2], range=[floor, 102], nticks=5, ticksuffix=' %', gridcolor='#dddddd'))
 
-def quant_figure(shown:OnGrid,
-                 bits:int,           # of which it is
-                 seen:dict,          # bits -> `Accuracy`, this one among them
-                 whole:Accuracy,     # of the float network
-                 layer:str='weights',# its name
-                 names:Sequence[str]|None=None # of the channels; default: their numbers
-                )->go.Figure:
-    "Histogram on its grid, error, accuracy: one below the other."
+def _figure(shown, bits, seen, whole, layer, names): # as plotly.js takes it, but for the arrays
     names = names or [str(i) for i in range(len(shown.weights))]
     rows, lost = _grid_rows(shown, names), int(shown.clamped.sum())
     low, high = shown.weights.min().item(), shown.weights.max().item()
     if low == high: low, high = low - 1, high + 1
     bins = 81 if shown.weights[0].numel() > 500 or len(rows) == 1 else 41
     largest, error = max(-low, high), (shown.weights - shown.rounded).abs().max().item()
-    limit = largest*2.**(np.ceil(2*np.log2(max(error/largest, 1/1024)))/2) # few scales, so that bits can be compared
+    limit = largest*2**(math.ceil(2*math.log2(max(error/largest, 1/1024)))/2) # few scales, so that bits can be compared
     traces = [*_histogram(shown, rows, np.linspace(low, high, bins + 1)), *_errors(shown, rows),
               *_accuracies(seen, bits, whole)]
     least = 100*min(accuracy.interval[0] for accuracy in seen.values())
@@ -162,10 +158,21 @@ def quant_figure(shown:OnGrid,
               .58: f'Error x − x̂, rms {shown.rms_error:.2g}{crosses}',
               .21: 'Accuracy, 95 % interval; dashed: float'}
     notes = [dict(text=text, x=0, xref='paper', xanchor='left', xshift=-74, y=y, yref='paper', yanchor='bottom',
-                  showarrow=False, font_size=13) for y, text in titles.items()]
+                  showarrow=False, font=dict(size=13)) for y, text in titles.items()]
     axes, margin = _axes(shown, rows, limit, low, high, least), dict(l=76, r=12, t=24, b=36)
-    return go.Figure(traces, dict(axes, annotations=notes, height=530, showlegend=False, plot_bgcolor='white',
-                                  font_size=12, barmode='overlay', bargap=0, margin=margin, uirevision=layer))
+    return dict(data=traces, layout=dict(
+        axes, annotations=notes, height=530, showlegend=False, plot_bgcolor='white', font=dict(size=12),
+        barmode='overlay', bargap=0, margin=margin, uirevision=layer))
+
+def quant_figure(shown:OnGrid,
+                 bits:int,           # of which it is
+                 seen:dict,          # bits -> `Accuracy`, this one among them
+                 whole:Accuracy,     # of the float network
+                 layer:str='weights',# its name
+                 names:Sequence[str]|None=None # of the channels; default: their numbers
+                )->go.Figure:
+    "Histogram on its grid, error, accuracy: one below the other."
+    return go.Figure(_figure(shown, bits, seen, whole, layer, names))
 
 # %% ../../nbs/widgets/quant_explorer.ipynb #70381241
 def where_to_look(shown:OnGrid, settings:QuantSettings)->str:
@@ -269,6 +276,7 @@ class QuantExplorer(widgets.Box):
             clips = load_data(words=getattr(model, 'labels', LABELS)[2:])
             features, labels = micro_features(clips.validation.clips), clips.validation.labels
             data = f'{clips.name}, validation part'
+        self._template = json.loads(go.Figure().to_json())['layout'] # of plotly.py, in whose figures it is, too
         self._rounded, self._data, self._kind = _Rounded(model, features, labels), data, type(model).__name__
         def choice(about, options, **kwargs): # in view, and within reach of Tab and Space: arrow keys are JupyterLab's
             if len(options) > 4: return widgets.Dropdown(options=options, tooltip=about, **kwargs)
@@ -314,8 +322,9 @@ class QuantExplorer(widgets.Box):
     def _draw(self, change=None):
         now, shown, accuracy, rounded = self.settings, self.shown, self.accuracy, self._rounded
         alike = {s.bits: a for s, a in rounded.seen.items() if replace(s, bits=now.bits) == now}
-        figure = quant_figure(shown, now.bits, alike, rounded.whole, self.layer.value, self._names(len(shown.weights)))
-        self.view.figure = json.loads(figure.to_json())
+        figure = _figure(shown, now.bits, alike, rounded.whole, self.layer.value, self._names(len(shown.weights)))
+        traces = [{key: packed(value) for key, value in trace.items()} for trace in figure['data']]
+        self.view.figure = dict(data=traces, layout=figure['layout'] | self._template)
         layers = list(rounded.layers)
         which = ' and '.join(layers) if len(layers) < 3 else f'{len(layers)} layers'
         self.title.value = _lines(
