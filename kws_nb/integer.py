@@ -21,7 +21,7 @@ from .packing import pack_bits, requantize
 _KINDS = dict(float32=0, int32=2, int8=9, int4=17, int2=19) # TFLite's TensorType, of which the package lacks the last
 
 class _Flatbuffer: # tables, vectors and buffers of a file in the making
-    def __init__(self):
+    def __init__(self)->None:
         import flatbuffers, tflite
         self.tflite, self.builder = tflite, flatbuffers.Builder(1 << 15)
         self.buffers, self.tensors, self.operators, self.codes = [self._table('Buffer')], [], [], []

@@ -59,6 +59,7 @@ def _row_text(f, y): # a kws_pairs_row: what an output row sees of the input
     first, end = max(top, 0), min(top + f['kernel_height'], f['input_height'])
     return f'{{{first}, {end - first}, {KERNEL_ROWS - (end - first) - (first - top)}}}'
 
+# %% ../nbs/library/kernels.ipynb #1e9a199f
 def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
     bits, layer = layer.weight_bits, layer.unpacked or layer
     if layer.kernel != 'conv2d': return None

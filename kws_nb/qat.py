@@ -67,8 +67,7 @@ LEARNED = ('ste', 'lsq')
 # %% ../nbs/library/qat.ipynb #40f3297d
 INPUT_SCALE = float(np.float32(MAX_FEATURE*FEATURE_SCALE/255)) # codes 0..255 for all features that there are
 
-class QuantTinyConv(TinyConv):
-    "TinyConv that rounds as its scheme says: weights and hidden values, and the input to int8."
+class _RoundedTinyConv(TinyConv): # what rounds, and how the input is rounded
     def __init__(self, scheme:Scheme, channels:int=8, dropout:float=0., labels:Sequence[str]=LABELS)->None:
         super().__init__(channels, dropout, labels)
         self.scheme = scheme
@@ -96,6 +95,9 @@ class QuantTinyConv(TinyConv):
         scale = INPUT_SCALE*255/top
         return torch.round(x/scale).clamp(0, top)*scale
 
+# %% ../nbs/library/qat.ipynb #b0d61797
+class QuantTinyConv(_RoundedTinyConv):
+    "TinyConv that rounds as its scheme says: weights and hidden values, and the input to int8."
     def folded(self)->tuple[torch.Tensor,torch.Tensor]: # weight, bias
         "The convolution's rounded weights for features as they are, and its bias."
         weight = self._rounded('conv', self.conv.weight)/self.deviation

@@ -126,7 +126,7 @@ def brevitas_tinyconv(model:TinyConv, scheme:Scheme, # integers
 # %% ../../nbs/studies/quantization.ipynb #fcee0e57
 _TUNED = dict(method='float tuned') # trained on like the others
 
-class _Worker: # what a process needs for its runs; made once in it
+class _Networks: # float, and what they are trained on with; made once in a process
     def __init__(self, data, folder, tuning, recipe):
         self.data, self.folder, self.tuning, self.recipe = data, folder, tuning, recipe
         self.shown = {part: micro_features(getattr(data, part).clips) for part in ('validation', 'testing')}
@@ -155,6 +155,8 @@ class _Worker: # what a process needs for its runs; made once in it
         self.float_network(seed)
         if clips: self.clips(seed)
 
+# %% ../../nbs/studies/quantization.ipynb #11a8610a
+class _Worker(_Networks):
     def row(self, model, seed, scheme, **more):
         return _row(partial(predict, model), self.data, scheme, seed, self.shown, **more)
 
