@@ -16,7 +16,7 @@ SOURCES = (
     "from kws_nb.widgets.quant_explorer import QuantExplorer",
     "torch.manual_seed(0)\n"
     f"features, labels = {CLIPS}\n"
-    "explorer = QuantExplorer(TinyConv(), features, labels, data='noise')\nexplorer.bits.value = 5\nexplorer",
+    "explorer = QuantExplorer(TinyConv(), features, labels, data='noise')\nexplorer.controls.bits.value = 5\nexplorer",
 )
 
 
@@ -26,7 +26,7 @@ def twin():
     torch.manual_seed(0)
     features, labels = np.random.default_rng(0).normal(10, 5, (60, 49, 40)), np.arange(60) % 4
     explorer = QuantExplorer(TinyConv(), features, labels, data="noise")
-    explorer.bits.value = 5  # before it is shown
+    explorer.controls.bits.value = 5  # before it is shown
     return explorer
 
 
@@ -66,7 +66,7 @@ def shows(page, twin):
     for text in (str(twin.accuracy), twin.message.value.split(">Look at</b>")[1].split("<br>")[0]):
         page.wait_for_function(f"text => {said}(text)", arg=text, timeout=60_000)
     drawn = page.evaluate(f"{FIGURE}.data.map(trace => trace.x.length)")
-    grids = [2**twin.bits.value * 3] * len(twin.shown.grid)
+    grids = [2**twin.controls.bits.value * 3] * len(twin.shown.grid)
     assert [n for trace, n in enumerate(drawn) if trace % 2 and trace < 2 * len(grids)] == grids
     assert page.evaluate(f"{FIGURE}._fullLayout.yaxis.ticktext") == layout["yaxis"]["ticktext"]
     assert page.errors == []
@@ -77,11 +77,11 @@ def test_slider_changes_text_and_figure(page, twin):
     shows(page, twin)
     before, picture = page.evaluate(SUMS), page.locator(".js-plotly-plot").screenshot()
     slide(page, "ArrowLeft", 2)
-    twin.bits.value = 3
+    twin.controls.bits.value = 3
     shows(page, twin)
     assert page.evaluate(SUMS) != before and page.locator(".js-plotly-plot").screenshot() != picture
     slide(page, "ArrowRight", 2)
-    twin.bits.value = 5
+    twin.controls.bits.value = 5
     shows(page, twin)
     assert page.evaluate(SUMS)[:-2] == before[:-2], "all but the accuracy over bits, which has one more"
 
@@ -97,14 +97,14 @@ def test_slider_changes_text_and_figure(page, twin):
 )
 def test_buttons_change_text_and_figure(page, twin, name, control, value):
     button(page, name).click()
-    getattr(twin, control).value = value
+    getattr(twin.controls, control).value = value
     shows(page, twin)
 
 
 def test_all_can_be_reached_and_moved_by_keyboard(page, twin):
     "Tab goes from the slider to each button in turn, Space presses it; arrow keys are JupyterLab's, from cell to cell."
     slide(page, "Home")
-    twin.bits.value = 2
+    twin.controls.bits.value = 2
     shows(page, twin)
     order = []
     for _ in range(20):
@@ -117,7 +117,7 @@ def test_all_can_be_reached_and_moved_by_keyboard(page, twin):
             break
     pairs = ["symmetric", "asymmetric", "per channel", "per tensor", "min-max", "percentile", "MSE", "conv", "linear"]
     assert order == pairs
-    twin.method.value = "percentile"
+    twin.controls.method.value = "percentile"
     shows(page, twin)
     assert page.evaluate("document.activeElement.textContent.trim()") == "linear", "what is drawn anew leaves the focus"
 
@@ -153,7 +153,7 @@ def test_on_a_phone_the_figure_is_below_the_controls(page, twin):
         text = box.bounding_box()
         assert text["x"] >= plot["x"] and text["x"] + text["width"] <= plot["x"] + plot["width"], box.text_content()
     slide(page, "ArrowRight")
-    twin.bits.value = 3
+    twin.controls.bits.value = 3
     shows(page, twin)
     page.set_viewport_size({"width": 1280, "height": 800})
 

@@ -51,8 +51,8 @@ def weights():
 
 
 def put(explorer, settings):
-    explorer.bits.value, explorer.method.value = settings.bits, settings.method
-    explorer.symmetric.value, explorer.per_channel.value = settings.symmetric, settings.per_channel
+    explorer.controls.bits.value, explorer.controls.method.value = settings.bits, settings.method
+    explorer.controls.symmetric.value, explorer.controls.per_channel.value = settings.symmetric, settings.per_channel
 
 
 def passes(explorer):
@@ -96,10 +96,10 @@ def test_shown_is_what_the_library_computes(model, clips):
         with torch_threads(1):
             rounded = quantize_weights(model, settings.bits, settings.per_channel, settings.method)
             expected = evaluate(rounded, **clips)
-        assert explorer.accuracy == expected and explorer.settings == settings
+        assert explorer.accuracy == expected and explorer.controls.settings == settings
         assert f"weights of {settings.bits} bits: {expected}" in explorer.title.value
         for name in ("conv", "linear"):
-            explorer.layer.value = name
+            explorer.controls.layer.value = name
             weight = model.get_submodule(name).weight.detach()
             assert torch.equal(explorer.shown.rounded, rounded.get_submodule(name).weight.flatten(1))
             error = (weight.flatten(1) - explorer.shown.rounded).square().mean().sqrt().item()
@@ -111,11 +111,13 @@ def test_shown_is_what_the_library_computes(model, clips):
 
 def test_asymmetric_accuracy_is_that_of_its_weights(model, clips):
     explorer = QuantExplorer(model, **clips)
-    explorer.symmetric.value, explorer.bits.value = False, 2
+    explorer.controls.symmetric.value, explorer.controls.bits.value = False, 2
     by_hand = TinyConv()
     by_hand.load_state_dict(model.state_dict())
     for layer in (by_hand.conv, by_hand.linear):
-        layer.weight.data = on_grid(layer.weight.detach(), explorer.settings).rounded.reshape(layer.weight.shape)
+        layer.weight.data = on_grid(layer.weight.detach(), explorer.controls.settings).rounded.reshape(
+            layer.weight.shape
+        )
     assert explorer.accuracy == evaluate(by_hand, **clips)
 
 
@@ -124,14 +126,18 @@ def test_a_setting_that_was_seen_costs_no_forward_pass(model, clips):
     explorer = QuantExplorer(model, **clips)
     seen, first = passes(explorer), (explorer.title.value, explorer.message.value, explorer.view.figure["data"][:4])
     for bits in (5, 6, 5, 4, 6):
-        explorer.bits.value = bits
+        explorer.controls.bits.value = bits
     assert len(seen) == 2, "5 and 6; 4 was there from the start"
-    explorer.bits.value = 4
+    explorer.controls.bits.value = 4
     again = (explorer.title.value, explorer.message.value, explorer.view.figure["data"][:4])
     assert len(seen) == 2 and again == first
-    explorer.layer.value = "conv"
+    explorer.controls.layer.value = "conv"
     assert len(seen) == 2 and again != (explorer.title.value, explorer.message.value, explorer.view.figure["data"][:4])
-    for control, value in ((explorer.method, "mse"), (explorer.symmetric, False), (explorer.per_channel, False)):
+    for control, value in (
+        (explorer.controls.method, "mse"),
+        (explorer.controls.symmetric, False),
+        (explorer.controls.per_channel, False),
+    ):
         control.value = value
     assert len(seen) == 5
 
@@ -142,12 +148,12 @@ def test_the_model_that_is_given_stays(model, clips):
     given.load_state_dict(model.state_dict())
     before = {name: value.clone() for name, value in given.state_dict().items()}
     explorer = QuantExplorer(given, **clips)
-    explorer.bits.value = 2
+    explorer.controls.bits.value = 2
     assert given.training and all(torch.equal(value, before[name]) for name, value in given.state_dict().items())
     accuracy = explorer.accuracy
     nn.init.zeros_(given.linear.weight)
-    explorer.bits.value = 3
-    explorer.bits.value = 2
+    explorer.controls.bits.value = 3
+    explorer.controls.bits.value = 2
     assert explorer.accuracy == accuracy and explorer.shown.weights.any()
 
 
@@ -158,7 +164,7 @@ def test_every_end_of_every_control(model, clips):
     for settings in [replace(s, bits=bits) for s in ALL if s.bits == 8 for bits in (2, 8)]:
         put(explorer, settings)
         for name in ("conv", "linear"):
-            explorer.layer.value = name
+            explorer.controls.layer.value = name
             assert "Look at</b> The" in explorer.message.value and "nan" not in explorer.message.value
             layout = explorer.view.figure["layout"]
             assert all(np.isfinite(layout[axis]["range"]).all() for axis in layout if axis[1:5] == "axis")
@@ -209,8 +215,8 @@ def test_other_networks_and_features_on_a_list(clips):
     "Ten layers, double precision, features of another shape."
     torch.manual_seed(0)
     explorer = QuantExplorer(DSCNN().double(), clips["features"][:, :, :10], clips["labels"].tolist())
-    assert len(explorer.layer.options) == 10 and "10 layers" in explorer.title.value
-    explorer.layer.value = explorer.layer.options[0]
+    assert len(explorer.controls.layer.options) == 10 and "10 layers" in explorer.title.value
+    explorer.controls.layer.value = explorer.controls.layer.options[0]
     assert len(explorer.shown.weights) == 64 and "_silence_" not in json.dumps(explorer.view.figure["layout"]["yaxis"])
 
 

@@ -69,7 +69,10 @@ if __name__ == "__main__":
             for slider in ("window, ms", "hop, ms", "n_mels", "mel, Hz", "top_db, dB"):
                 say(slider, redraw_ms(page, slider, moves))
         with shown(
-            folder, url, "quant_explorer", "e = QuantExplorer()\ne.symmetric.value, e.bits.value = False, 2\ne"
+            folder,
+            url,
+            "quant_explorer",
+            "e = QuantExplorer()\nc = e.controls\nc.symmetric.value, c.bits.value = False, 2\ne",
         ) as page:
             for method in ("min-max", "percentile", "MSE"):
                 new, again = through_the_bits_ms(page, method)

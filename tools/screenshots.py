@@ -66,7 +66,7 @@ def size_explorer(folder, url):
 
 def quant_explorer(folder, url):
     "Three bits, after more of them, in a place as narrow as makes letters legible on a phone, where a page shrinks it."
-    used = "explorer = QuantExplorer()\nfor bits in (8, 6, 5, 4, 3): explorer.bits.value = bits\n"
+    used = "explorer = QuantExplorer()\nfor bits in (8, 6, 5, 4, 3): explorer.controls.bits.value = bits\n"
     used += "explorer.layout.width = '480px'\nexplorer"
     write_notebook(folder / "quant_explorer.ipynb", "from kws_nb.widgets.quant_explorer import QuantExplorer", used)
     with chromium(viewport={"width": 1280, "height": 1200}) as page:

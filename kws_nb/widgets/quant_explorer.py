@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DRAWN_CHANNELS', 'DRAWN_WEIGHTS', 'QuantSettings', 'OnGrid', 'on_grid', 'quant_figure', 'where_to_look',
-           'quantizable_layers', 'QuantExplorer']
+           'quantizable_layers', 'GridControls', 'QuantExplorer']
 
 # %% ../../nbs/widgets/quant_explorer.ipynb #f3b28fdd
 import base64, copy, html, json, math, os, torch
@@ -247,7 +247,33 @@ class _Rounded: # a network, its clips, and what came of the settings that were 
             self.seen[settings] = self._evaluate()
         return self.seen[settings]
 
-# %% ../../nbs/widgets/quant_explorer.ipynb #6ff09149
+    def names(self, layer): # of its channels; `None`: they have none
+        labels = getattr(self.model, 'labels', ())
+        last = layer == list(self.layers)[-1]
+        return labels if last and len(labels) == len(self.layers[layer]) else None
+
+# %% ../../nbs/widgets/quant_explorer.ipynb #a1c94e07
+class GridControls(widgets.VBox):
+    "The slider and the buttons; `settings` is where they stand."
+    def __init__(self, layers:Sequence[str])->None: # names
+        def choice(about, options, **kwargs): # in view, and within reach of Tab and Space: arrow keys are JupyterLab's
+            if len(options) > 4: return widgets.Dropdown(options=options, tooltip=about, **kwargs)
+            look = dict(button_width=f'{252//max(len(options), 2)}px')
+            return widgets.ToggleButtons(options=options, style=look, tooltips=[about]*len(options), **kwargs)
+        wide = {'width': 'auto', 'max_width': '290px'}
+        self.bits = widgets.IntSlider(4, 2, 8, description='bits', style={'description_width': '30px'}, layout=wide)
+        self.symmetric = choice('the grid', {'symmetric': True, 'asymmetric': False})
+        self.per_channel = choice('one scale per …', {'per channel': True, 'per tensor': False})
+        ranges = dict(zip(('min-max', 'percentile', 'MSE'), RANGES))
+        self.method = choice('the range: all, 99.9 % at each end, or with the least squared error', ranges)
+        self.layer = choice('the layer that is shown', layers, value=layers[-1])
+        super().__init__([self.bits, self.symmetric, self.per_channel, self.method, self.layer])
+
+    @property
+    def settings(self)->QuantSettings:
+        "As the controls stand."
+        return QuantSettings(self.bits.value, self.symmetric.value, self.per_channel.value, self.method.value)
+
 _STYLE = """
 .kws-quant-place { container-type: inline-size; }
 .kws-quant.widget-box { display: grid; width: 100%; column-gap: 8px;
@@ -260,8 +286,24 @@ _STYLE = """
   .kws-quant.widget-box { grid-template: "controls" auto "figure" auto "message" auto / minmax(0, 1fr); }
 }""" # in a narrow place the figure is right below the controls, and the message comes last
 
+# %% ../../nbs/widgets/quant_explorer.ipynb #b7d20f31
 def _lines(*lines): return f'<div style="line-height:1.4">{"<br>".join(lines)}</div>'
 
+def _validation(model): # features, labels, what they are
+    data = load_data(words=getattr(model, 'labels', LABELS)[2:])
+    part = data.validation
+    return micro_features(part.clips), part.labels, f'{data.name}, validation part'
+
+def _about(data, layers): # what is rounded, and of what clips the accuracy is
+    which = ' and '.join(layers) if len(layers) < 3 else f'{len(layers)} layers'
+    return f'{html.escape(data)}. Rounded: {which}; 32-bit biases and float activations stay.'
+
+def _message(shown, settings, layer):
+    share = shown.rms_error/max(shown.weights.square().mean().sqrt().item(), 1e-30)
+    of_weights = f'The error of {layer} is {100*share:.1f} % of its weights (root mean square).'
+    return _lines(f'<b>Look at</b> {where_to_look(shown, settings)}', of_weights)
+
+# %% ../../nbs/widgets/quant_explorer.ipynb #6ff09149
 class QuantExplorer(widgets.Box):
     "Sliders for the grid; the weights, their errors and the accuracy follow."
     def __init__(self,
@@ -272,67 +314,40 @@ class QuantExplorer(widgets.Box):
                 )->None:
         if model is None: model = load_model(models_dir()/'tinyconv.safetensors')[0]
         quantizable_layers(model) # before a long way through the clips
-        if features is None and labels is None:
-            clips = load_data(words=getattr(model, 'labels', LABELS)[2:])
-            features, labels = micro_features(clips.validation.clips), clips.validation.labels
-            data = f'{clips.name}, validation part'
+        if features is None and labels is None: features, labels, data = _validation(model)
         self._template = json.loads(go.Figure().to_json())['layout'] # of plotly.py, in whose figures it is, too
-        self._rounded, self._data, self._kind = _Rounded(model, features, labels), data, type(model).__name__
-        def choice(about, options, **kwargs): # in view, and within reach of Tab and Space: arrow keys are JupyterLab's
-            if len(options) > 4: return widgets.Dropdown(options=options, tooltip=about, **kwargs)
-            look = dict(button_width=f'{252//max(len(options), 2)}px')
-            return widgets.ToggleButtons(options=options, style=look, tooltips=[about]*len(options), **kwargs)
-        layers, wide = list(self._rounded.layers), {'width': 'auto', 'max_width': '290px'}
-        self.bits = widgets.IntSlider(4, 2, 8, description='bits', style={'description_width': '30px'}, layout=wide)
-        self.symmetric = choice('the grid', {'symmetric': True, 'asymmetric': False})
-        self.per_channel = choice('one scale per …', {'per channel': True, 'per tensor': False})
-        ranges = dict(zip(('min-max', 'percentile', 'MSE'), RANGES))
-        self.method = choice('the range: all, 99.9 % at each end, or with the least squared error', ranges)
-        self.layer = choice('the layer that is shown', layers, value=layers[-1])
-        self.controls = (self.bits, self.symmetric, self.per_channel, self.method, self.layer)
+        self._rounded, self._kind = _Rounded(model, features, labels), type(model).__name__
+        self._about = _about(data, list(self._rounded.layers))
+        self.controls = GridControls(list(self._rounded.layers))
         self.title, self.message, self.view = widgets.HTML(), widgets.HTML(), FigureView()
         self._draw()
-        for control in self.controls: control.observe(self._draw, 'value')
+        for control in self.controls.children: control.observe(self._draw, 'value')
         right = widgets.VBox([self.title, self.view], layout={'min_width': '0'})
-        parts = (widgets.VBox(self.controls), right, self.message)
+        parts = (self.controls, right, self.message)
         for part, name in zip(parts, ('controls', 'figure', 'message')): part.add_class(f'kws-quant-{name}')
         style = widgets.HTML(f'<style>{_STYLE}</style>', layout={'display': 'none'})
         super().__init__([style, widgets.Box(parts).add_class('kws-quant')], layout={'width': '100%'})
         self.add_class('kws-quant-place')
 
     @property
-    def settings(self)->QuantSettings:
-        "As the controls stand."
-        return QuantSettings(self.bits.value, self.symmetric.value, self.per_channel.value, self.method.value)
-
-    @property
     def accuracy(self)->Accuracy:
         "With these settings in all layers."
-        return self._rounded.accuracy(self.settings)
+        return self._rounded.accuracy(self.controls.settings)
 
     @property
     def shown(self)->OnGrid:
         "The layer that is chosen."
-        return self._rounded.on_grid(self.layer.value, self.settings)
-
-    def _names(self, n): # of n channels
-        labels = getattr(self._rounded.model, 'labels', ())
-        return labels if len(labels) == n and self.layer.value == list(self._rounded.layers)[-1] else None
+        return self._rounded.on_grid(self.controls.layer.value, self.controls.settings)
 
     def _draw(self, change=None):
-        now, shown, accuracy, rounded = self.settings, self.shown, self.accuracy, self._rounded
+        now, layer = self.controls.settings, self.controls.layer.value
+        shown, accuracy, rounded = self.shown, self.accuracy, self._rounded
         alike = {s.bits: a for s, a in rounded.seen.items() if replace(s, bits=now.bits) == now}
-        figure = _figure(shown, now.bits, alike, rounded.whole, self.layer.value, self._names(len(shown.weights)))
+        figure = _figure(shown, now.bits, alike, rounded.whole, layer, rounded.names(layer))
         traces = [{key: packed(value) for key, value in trace.items()} for trace in figure['data']]
         self.view.figure = dict(data=traces, layout=figure['layout'] | self._template)
-        layers = list(rounded.layers)
-        which = ' and '.join(layers) if len(layers) < 3 else f'{len(layers)} layers'
-        self.title.value = _lines(
-            f'<b>{self._kind}, weights of {now.bits} bits: {accuracy}</b>, float {rounded.whole}. '
-            f'{html.escape(self._data)}. Rounded: {which}; 32-bit biases and float activations stay.')
-        share = shown.rms_error/max(shown.weights.square().mean().sqrt().item(), 1e-30)
-        of_weights = f'The error of {self.layer.value} is {100*share:.1f} % of its weights (root mean square).'
-        self.message.value = _lines(f'<b>Look at</b> {where_to_look(shown, now)}', of_weights)
+        title = f'<b>{self._kind}, weights of {now.bits} bits: {accuracy}</b>, float {rounded.whole}. {self._about}'
+        self.title.value, self.message.value = _lines(title), _message(shown, now, layer)
 
     def _repr_mimebundle_(self, **kwargs): # a stored notebook has no kernel: there the widget is its picture
         if not os.environ.get('KWS_NB_STATIC'): return super()._repr_mimebundle_(**kwargs)
