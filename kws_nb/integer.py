@@ -24,7 +24,10 @@ class _Flatbuffer: # tables, vectors and buffers of a file in the making
     def __init__(self)->None:
         import flatbuffers, tflite
         self.tflite, self.builder = tflite, flatbuffers.Builder(1 << 15)
-        self.buffers, self.tensors, self.operators, self.codes = [self._table('Buffer')], [], [], []
+        self.buffers = [self._table('Buffer')] # offsets of tables, these and the others
+        self.tensors:list[int] = []
+        self.operators:list[int] = []
+        self.codes:list[int] = []
 
     def _table(self, kind, **fields): # field -> number or offset
         getattr(self.tflite, f'{kind}Start')(self.builder)
@@ -280,7 +283,7 @@ def round_tinyconv(model:Path|str|bytes, # int8 .tflite of TinyConv, path or byt
         numbers |= {name: codes[..., 0] if name == 'conv' else codes, f'{name}_scale': new,
                     f'{name}_bias': np.rint(bias.data*np.float64(scales)/new)}
     hidden, scores = operators['CONV_2D'].outputs[0], operators['FULLY_CONNECTED'].outputs[0]
-    hidden_scale = np.float32(hidden.scale[0]*255/(2**hidden_bits - 1))
+    hidden_scale = float(np.float32(hidden.scale[0]*255/(2**hidden_bits - 1)))
     numbers['linear_bias'] = np.rint(numbers['linear_bias']*np.float64(hidden.scale[0])/hidden_scale)
     x, = graph.inputs
     return IntegerTinyConv(graph.labels, **numbers, input_scale=x.scale[0], input_zero_point=x.zero_point,

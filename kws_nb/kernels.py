@@ -59,40 +59,50 @@ def _row_text(f, y): # a kws_pairs_row: what an output row sees of the input
     first, end = max(top, 0), min(top + f['kernel_height'], f['input_height'])
     return f'{{{first}, {end - first}, {KERNEL_ROWS - (end - first) - (first - top)}}}'
 
-# %% ../nbs/library/kernels.ipynb #1e9a199f
-def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
-    bits, layer = layer.weight_bits, layer.unpacked or layer
-    if layer.kernel != 'conv2d': return None
-    f = layer.fields
+# %% ../nbs/library/kernels.ipynb #425a62cb
+def _fits_pairs(f): # the fields of a convolution
     blocks, rest = divmod(f['output_width'] - _HEAD_OUTPUTS, _BLOCK_OUTPUTS)
-    if rest or blocks < 1 or f['pad_left'] not in (2, 3): return None
-    if f['input_channels'] != 1 or f['stride_width'] != 2: return None
-    if f['kernel_height'] > KERNEL_ROWS or f['kernel_width'] > KERNEL_COLUMNS: return None
-    if 2*f['output_width'] + 2 - f['pad_left'] > f['input_width']: return None
-    arrays, zero = {k: np.asarray(v) for k, (_, v) in layer.arrays.items()}, 128 - f['input_offset']
+    if rest or blocks < 1 or f['pad_left'] not in (2, 3): return False
+    if f['input_channels'] != 1 or f['stride_width'] != 2: return False
+    if f['kernel_height'] > KERNEL_ROWS or f['kernel_width'] > KERNEL_COLUMNS: return False
+    return 2*f['output_width'] + 2 - f['pad_left'] <= f['input_width']
+
+def _down(f): # how many bits too many the kernel's output has, where the layer's has fewer than 8
+    levels = f['activation_max'] + 129
+    return min(9 - levels.bit_length(), 7) if f['activation_min'] == -128 and levels & levels - 1 == 0 else 0
+
+def _pairs_filters(layer, bits): # packed, by how much their weights are shifted up, and the output down; or None
+    f, arrays = layer.fields, {k: np.asarray(v) for k, (_, v) in layer.arrays.items()}
     weights = arrays['weights'].reshape(-1, f['kernel_height'], f['kernel_width']).astype(np.int64)
     numbers = [*zip(weights, *(arrays[k] for k in ('bias', 'multiplier', 'shift')))]
     limits = {k: f[k] for k in ('output_offset', 'activation_min', 'activation_max')}
-    levels = f['activation_max'] + 129 # of the output; a power of 2 is made of the kernel's 256
-    down = 8 - (levels.bit_length() - 1) if bits < 8 and f['activation_min'] == -128 and levels & levels - 1 == 0 else 0
-    limits |= dict(zero=zero, down=min(down, 7))
+    zero, down = 128 - f['input_offset'], _down(f) if bits < 8 else 0
     for up in _SHIFTS if bits < 8 else (0,): # small weights are made large: else no rounding is exact
-        filters = list(takewhile(bool, (pack_pairs_filter(*n, **limits, scale=1 << up) for n in numbers)))
-        if len(filters) == len(numbers): break
-    else: return None
+        more = limits | dict(zero=zero, scale=1 << up, down=down)
+        packed = (pack_pairs_filter(w, bias, by, shift, **more) for w, bias, by, shift in numbers)
+        filters = list(takewhile(bool, packed))
+        if len(filters) == len(numbers): return filters, up, down
+    return None
+
+def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
+    bits, layer = layer.weight_bits, layer.unpacked or layer
+    f = layer.fields
+    if layer.kernel != 'conv2d' or not _fits_pairs(f) or not (found := _pairs_filters(layer, bits)): return None
+    filters, up, down = found
+    blocks = (f['output_width'] - _HEAD_OUTPUTS)//_BLOCK_OUTPUTS
     fields = {k: f[k] for k in ('input_height', 'input_width', 'output_width', 'output_channels', 'pad_left')}
-    fields |= dict(blocks=blocks, input_zero=zero)
+    fields |= dict(blocks=blocks, input_zero=128 - f['input_offset'])
     rows = 'kws_pairs_row', [_row_text(f, y) for y in range(f['output_height'])]
-    named, scratch = dict(filters=('kws_pairs_filter', [_filter_text(p) for p in filters]), rows=rows), 0
+    named:dict = dict(filters=('kws_pairs_filter', [_filter_text(p) for p in filters]), rows=rows)
+    kernel, scratch = 'conv2d_pairs', 4*f['input_height']*(HEAD_WORDS + BLOCK_WORDS*blocks)
     if bits < 8:
-        mask, offset = filter_masks(bits, up)
-        fields = {f'pairs.{k}': v for k, v in fields.items()} | dict(weight_bits=bits, down=limits['down'])
+        kernel, scratch, (mask, offset) = 'conv2d_pairs_packed', scratch + _FILTER_BYTES, filter_masks(bits, up)
+        fields = {f'pairs.{k}': v for k, v in fields.items()} | dict(weight_bits=bits, down=down)
         fields |= dict(mask=f'0x{mask:08x}u', offset=f'0x{offset:08x}u')
         words = np.concatenate([[*pack_filter_words(p['weights'], bits, up), *_after_weights(p)] for p in filters])
-        named, scratch = {'pairs.rows': rows, 'packed_filters': ('uint32_t', words)}, _FILTER_BYTES
-    return Layer('conv2d_pairs_packed' if bits < 8 else 'conv2d_pairs', fields, named, layer.inputs, layer.outputs,
-                 layer.comment, rows=layer.rows, weight_bits=bits,
-                 scratch=4*f['input_height']*(HEAD_WORDS + BLOCK_WORDS*blocks) + scratch)
+        named = {'pairs.rows': rows, 'packed_filters': ('uint32_t', words)}
+    return Layer(kernel, fields, named, layer.inputs, layer.outputs, layer.comment, rows=layer.rows, scratch=scratch,
+                 weight_bits=bits)
 
 # %% ../nbs/library/kernels.ipynb #9e46df98
 def _dot4_arrays(layer, pack, order=None, any_shift=False): # packed weights and the rest, or None
