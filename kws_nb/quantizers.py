@@ -42,6 +42,8 @@ class _Fake(torch.autograd.Function):
 
 # %% ../nbs/library/quantizers.ipynb #4f49bcbb
 class _Codes(nn.Module): # which there are
+    low:torch.Tensor; high:torch.Tensor
+
     def __init__(self,
                  bits:int=8,        # 2..8
                  shape:tuple=(),    # of the scale: `()`, or `(channels, 1, ...)` for one a channel
