@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 from .core import *
 from .board import Board, build_firmware, emulated_port
 from .convert import *
@@ -23,7 +23,8 @@ from .features import micro_features
 from .results import *
 if TYPE_CHECKING:
     from kws_nb.qat import Scheme, Tuning
-    from kws_nb.train import Settings
+    from kws_nb.qat import Scheme, Tuning
+from .train import Settings
 
 # %% ../nbs/library/keywords.ipynb #fa404150
 @dataclass(frozen=True)
@@ -179,6 +180,7 @@ def quantize_checkpoint(checkpoint:Path|str,       # `.safetensors` of `save_mod
     _check_folder(folder, unfinished, resume)
     data = data or load_data(words=model.labels[len(LABELS) - len(KEYWORDS):])
     calibration, about = calibration_clips(data), dict(seed=tuning.seed, scheme=asdict(scheme))
+    quantized:Any
     if scheme.method in qat.LEARNED:
         trained = qat.fine_tune(model, scheme, data, tuning, unfinished, progress)
         quantized = trained.model

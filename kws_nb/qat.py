@@ -47,7 +47,8 @@ class Scheme:
 
     def __post_init__(self):
         name = self.format.removeprefix('MX ')
-        for bits in {self.weights, self.activations} - {None}: check_format(name, bits)
+        for bits in {self.weights, self.activations}:
+            if bits is not None: check_format(name, bits)
         if self.format == 'MX int': raise KwsError('format is MX int; expected MX and a minifloat')
         if self.method not in (*RANGES, *LEARNED):
             raise KwsError(f'method is {self.method!r}; expected one of {", ".join((*RANGES, *LEARNED))}')
@@ -67,23 +68,24 @@ LEARNED = ('ste', 'lsq')
 # %% ../nbs/library/qat.ipynb #40f3297d
 INPUT_SCALE = float(np.float32(MAX_FEATURE*FEATURE_SCALE/255)) # codes 0..255 for all features that there are
 
-class QuantTinyConv(TinyConv):
-    "TinyConv that rounds as its scheme says: weights and hidden values, and the input to int8."
+class _RoundedTinyConv(TinyConv): # what rounds, and how the input is rounded
+    conv:Any; linear:Any; rounds:Any; mean:Any; deviation:Any # modules and buffers
+
     def __init__(self, scheme:Scheme, channels:int=8, dropout:float=0., labels:Sequence[str]=LABELS)->None:
         super().__init__(channels, dropout, labels)
         self.scheme = scheme
         learned = scheme.method if scheme.method in LEARNED else ''
-        def quantizer(bits, shape=(), signed=True):
+        def quantizer(bits:int, shape:tuple=(), signed:bool=True)->nn.Module:
             if scheme.format.startswith('MX '): return MXQuantizer(scheme.format[3:])
             return Quantizer(bits, shape, scheme.format, signed, learned)
         self.rounds = nn.ModuleDict()
         for name in scheme.layers if scheme.weights else ():
             weight = getattr(self, name).weight
             shape = (len(weight), *(1,)*(weight.dim() - 1)) if scheme.per_channel else ()
-            self.rounds[name] = quantizer(scheme.weights, shape)
+            self.rounds[name] = quantizer(scheme.weights or 8, shape)
         if scheme.activations: self.rounds['hidden'] = quantizer(scheme.activations, signed=False)
         for name in LAYERS if scheme.course else ():
-            self.rounds[f'{name}_bias'] = Quantizer(scheme.weights, learned=learned)
+            self.rounds[f'{name}_bias'] = Quantizer(scheme.weights or 8, learned=learned)
         # the convolution's weights are those for features (x - mean)/deviation
         for name, value in (('mean', 0.), ('deviation', 1.)): self.register_buffer(name, torch.tensor(value))
 
@@ -92,10 +94,13 @@ class QuantTinyConv(TinyConv):
     def quantize_input(self, x:torch.Tensor)->torch.Tensor:
         "The features as their codes stand for them."
         if self.scheme.activations is None: return x
-        top = 2**self.scheme.weights - 1 if self.scheme.course else 255
+        top = 2**(self.scheme.weights or 8) - 1 if self.scheme.course else 255
         scale = INPUT_SCALE*255/top
         return torch.round(x/scale).clamp(0, top)*scale
 
+# %% ../nbs/library/qat.ipynb #b0d61797
+class QuantTinyConv(_RoundedTinyConv):
+    "TinyConv that rounds as its scheme says: weights and hidden values, and the input to int8."
     def folded(self)->tuple[torch.Tensor,torch.Tensor]: # weight, bias
         "The convolution's rounded weights for features as they are, and its bias."
         weight = self._rounded('conv', self.conv.weight)/self.deviation
@@ -106,8 +111,8 @@ class QuantTinyConv(TinyConv):
         "Weights for features (x - mean)/deviation, as the float network was trained."
         self.conv.bias += mean*self.conv.weight.sum((1, 2, 3))
         self.conv.weight *= deviation
-        rounds = self.rounds['conv'] if 'conv' in self.rounds else None
-        if isinstance(rounds, Quantizer): rounds.log_scale += math.log(deviation)
+        rounds:Any = self.rounds['conv'] if 'conv' in self.rounds else None
+        if isinstance(rounds, Quantizer): rounds.log_scale.add_(math.log(deviation))
         self.mean.fill_(mean)
         self.deviation.fill_(deviation)
 
@@ -157,6 +162,7 @@ def _started(model, scheme, calibration, dropout=0.): # with the scales that the
     quantized = QuantTinyConv(scheme, model.channels, dropout, model.labels)
     quantized.load_state_dict(model.state_dict(), strict=False)
     method, rounds = scheme.method if scheme.method in RANGES else 'mse', quantized.rounds
+    layer:Any
     for name, quantizer in rounds.items():
         if isinstance(quantizer, MXQuantizer): continue
         layer = getattr(quantized, name.removesuffix('_bias'), None)
@@ -209,10 +215,12 @@ def augmented(model:TinyConv, data:Data, epoch:int, tuning:Tuning
 # %% ../nbs/library/qat.ipynb #739d19bd
 class _TuningRun(Run): # saves and loads itself
     def __init__(self, model:nn.Module, tuning:Tuning, key:str)->None:
-        self.settings, self.key, self.history, self.best, self.best_epoch = tuning, key, [], {}, -1
+        self.settings:Any = tuning
+        self.key, self.history, self.best, self.best_epoch = key, [], {}, -1
         self.model:Any = model
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        groups = dict(weights=dict(lr=tuning.lr, weight_decay=tuning.weight_decay), scales=dict(lr=tuning.scale_lr))
+        groups:dict[str,dict] = dict(weights=dict(lr=tuning.lr, weight_decay=tuning.weight_decay),
+                                     scales=dict(lr=tuning.scale_lr))
         for kind, group in groups.items():
             group['params'] = [p for name, p in named if name.endswith('log_scale') == (kind == 'scales')]
             group['highest'] = group['lr']
@@ -288,7 +296,7 @@ def fine_tune(model:TinyConv,     # float, trained
     left = range(len(run.history), tuning.epochs)
     bar = progress_bar(about='training', show=progress, total=tuning.epochs, initial=left.start, unit='epoch')
     with torch_threads(1), bar, ThreadPoolExecutor(1) as pool:
-        upcoming = pool.submit(draw, left.start) if left else None
+        upcoming:Any = pool.submit(draw, left.start) if left else None
         for epoch in left:
             x, y, taught = map(torch.as_tensor, upcoming.result())
             if epoch + 1 in left: upcoming = pool.submit(draw, epoch + 1)
@@ -327,6 +335,7 @@ def to_integer(model:QuantTinyConv,
     "The network that is deployed. It answers as the simulation but where a score is rounded across another."
     scheme, rounds = model.scheme, model.rounds
     check_deployable(scheme)
+    assert scheme.weights and scheme.activations # says check_deployable
     model.eval()
     with torch.no_grad():
         logits = model(_check_calibration(calibration))

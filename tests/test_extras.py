@@ -37,6 +37,7 @@ RUNS = {
     f"evaluate {MODEL}.safetensors": "train",
     f"evaluate {MODEL}.tflite": "train convert",
     f"evaluate {MODEL}.tflite --board": "train firmware",
+    f"quantize {MODEL}.safetensors": "train",
     f"verify {MODEL}.tflite": "firmware convert",
     f"verify {MODEL}.tflite --engine litert": "firmware convert",
     f"verify {MODEL}.tflite --engine tflite-micro": "firmware convert",

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 from ..core import *
 from ..convert import calibration_clips
 from ..data import *
@@ -104,7 +105,8 @@ def brevitas_tinyconv(model:TinyConv, scheme:Scheme, # integers
 
         def standardize(self, mean, deviation):
             with torch.no_grad():
-                self.conv.bias.add_(mean*self.conv.weight.sum((1, 2, 3)))
+                bias:Any = self.conv.bias
+                bias.add_(mean*self.conv.weight.sum((1, 2, 3)))
                 self.conv.weight.mul_(deviation) # to assign it would make the quantiser anew
                 for name, value in self.conv.named_parameters():
                     if name.endswith('scaling_impl.value'): value.mul_(deviation)
@@ -117,16 +119,16 @@ def brevitas_tinyconv(model:TinyConv, scheme:Scheme, # integers
             return self.linear(x.permute(0, 2, 3, 1).flatten(1))
     network = BrevitasTinyConv()
     network.load_state_dict(model.state_dict(), strict=False)
-    calibration = torch.as_tensor(calibration)
+    seen = torch.as_tensor(calibration)
     with torch.no_grad():
-        with calibration_mode(network.eval()): network(calibration)
+        with calibration_mode(network.eval()): network(seen)
         network.eval()(calibration) # here the scales of the weights begin
     return network
 
 # %% ../../nbs/studies/quantization.ipynb #fcee0e57
 _TUNED = dict(method='float tuned') # trained on like the others
 
-class _Worker: # what a process needs for its runs; made once in it
+class _Networks: # float, and what they are trained on with; made once in a process
     def __init__(self, data, folder, tuning, recipe):
         self.data, self.folder, self.tuning, self.recipe = data, folder, tuning, recipe
         self.shown = {part: micro_features(getattr(data, part).clips) for part in ('validation', 'testing')}
@@ -155,6 +157,8 @@ class _Worker: # what a process needs for its runs; made once in it
         self.float_network(seed)
         if clips: self.clips(seed)
 
+# %% ../../nbs/studies/quantization.ipynb #11a8610a
+class _Worker(_Networks):
     def row(self, model, seed, scheme, **more):
         return _row(partial(predict, model), self.data, scheme, seed, self.shown, **more)
 
@@ -242,7 +246,7 @@ def compare_quantization(data:Data,
     study, seeds = Study(path, about), list(seeds)
     for kind, start in _KINDS.items():
         for row in study.finished.get(kind, []): study.runs.setdefault(f'{start}{row["name"]}, seed {row["seed"]}', row)
-    tasks = {f'float, seed {seed}': ('float_row', seed) for seed in seeds}
+    tasks:dict[str,tuple] = {f'float, seed {seed}': ('float_row', seed) for seed in seeds}
     for kind, schemes in dict(rounded=after, tuned=during).items():
         tasks |= {f'{scheme}, seed {seed}': (kind, seed, scheme) for scheme in schemes for seed in seeds}
     deployed = [scheme for scheme in (*after, *during) if is_deployable(scheme) and _is_of_interest(scheme)]
