@@ -17,15 +17,17 @@ from .graph import *
 from .layers import core_layers
 from .packing import pack_bits, requantize
 
-# %% ../nbs/library/integer.ipynb #0f9ce892
+# %% ../nbs/library/integer.ipynb #89d2ec87
 _KINDS = dict(float32=0, int32=2, int8=9, int4=17, int2=19) # TFLite's TensorType, of which the package lacks the last
 
-class TfliteWriter:
-    "A `.tflite` in the making. Tensors are known by their numbers."
+class _Flatbuffer: # tables, vectors and buffers of a file in the making
     def __init__(self)->None:
         import flatbuffers, tflite
         self.tflite, self.builder = tflite, flatbuffers.Builder(1 << 15)
-        self.buffers, self.tensors, self.operators, self.codes = [self._table('Buffer')], [], [], []
+        self.buffers = [self._table('Buffer')] # offsets of tables, these and the others
+        self.tensors:list[int] = []
+        self.operators:list[int] = []
+        self.codes:list[int] = []
 
     def _table(self, kind, **fields): # field -> number or offset
         getattr(self.tflite, f'{kind}Start')(self.builder)
@@ -44,6 +46,30 @@ class TfliteWriter:
         self.buffers.append(self._table('Buffer', Data=self.builder.CreateByteVector(content)))
         return len(self.buffers) - 1
 
+# %% ../nbs/library/integer.ipynb #ffa84bb8
+class _Operators(_Flatbuffer):
+    def operator(self,
+                 name:str,      # as in `CONV_2D`
+                 kind:str,      # of its options, as in `Conv2DOptions`
+                 options:dict,  # names and numbers, or names of numbers
+                 inputs:tuple,  # tensors
+                 output:int     # tensor
+                )->int:         # the output
+        "A new operator."
+        code = getattr(self.tflite.BuiltinOperator, name)
+        enums = dict(Padding=self.tflite.Padding, FusedActivationFunction=self.tflite.ActivationFunctionType)
+        options = {k: getattr(enums[k], v) if isinstance(v, str) else v for k, v in options.items()}
+        table = self._table(kind, **options)
+        read, written = self._vector(inputs, np.int32), self._vector([output], np.int32)
+        self.operators.append(self._table('Operator', OpcodeIndex=len(self.codes), Inputs=read, Outputs=written,
+                                          BuiltinOptionsType=getattr(self.tflite.BuiltinOptions, kind),
+                                          BuiltinOptions=table))
+        self.codes.append(self._table('OperatorCode', DeprecatedBuiltinCode=code, BuiltinCode=code, Version=1))
+        return output
+
+# %% ../nbs/library/integer.ipynb #1596fe37
+class TfliteWriter(_Operators):
+    "A `.tflite` in the making. Tensors are known by their numbers."
     def tensor(self,
                name:str, shape:tuple,
                dtype:str,               # as in `graph.Tensor`
@@ -65,25 +91,6 @@ class TfliteWriter:
         self.tensors.append(self._table('Tensor', Shape=shape, Type=_KINDS[dtype], Buffer=buffer, Name=name,
                                         Quantization=quantization))
         return len(self.tensors) - 1
-
-    def operator(self,
-                 name:str,      # as in `CONV_2D`
-                 kind:str,      # of its options, as in `Conv2DOptions`
-                 options:dict,  # names and numbers, or names of numbers
-                 inputs:tuple,  # tensors
-                 output:int     # tensor
-                )->int:         # the output
-        "A new operator."
-        code = getattr(self.tflite.BuiltinOperator, name)
-        enums = dict(Padding=self.tflite.Padding, FusedActivationFunction=self.tflite.ActivationFunctionType)
-        options = {k: getattr(enums[k], v) if isinstance(v, str) else v for k, v in options.items()}
-        table = self._table(kind, **options)
-        read, written = self._vector(inputs, np.int32), self._vector([output], np.int32)
-        self.operators.append(self._table('Operator', OpcodeIndex=len(self.codes), Inputs=read, Outputs=written,
-                                          BuiltinOptionsType=getattr(self.tflite.BuiltinOptions, kind),
-                                          BuiltinOptions=table))
-        self.codes.append(self._table('OperatorCode', DeprecatedBuiltinCode=code, BuiltinCode=code, Version=1))
-        return output
 
     def finish(self,
                input_:int, output:int,      # tensors
@@ -142,67 +149,20 @@ def _outputs(layer, sums): # int64 `[..., channels]` -> int8
     scaled = [requantize(sums[..., c], m, s) for c, (m, s) in enumerate(numbers)]
     return np.clip(np.stack(scaled, -1) + f['output_offset'], f['activation_min'], f['activation_max']).astype(np.int8)
 
-# %% ../nbs/library/integer.ipynb #01c48858
-@dataclass(frozen=True, eq=False)
-class IntegerTinyConv:
-    "TinyConv as the board computes it: codes, scales and nothing else. A real value is scale * (code - zero point)."
-    labels: tuple            # what the scores stand for
-    conv: np.ndarray         # int8 `[channels, rows, columns]`, stride 2, SAME
-    conv_scale: np.ndarray   # float32 `[channels]`
-    conv_bias: np.ndarray    # int32 `[channels]`, of scale input_scale * conv_scale
-    linear: np.ndarray       # int8 `[labels, 500 channels]`, channels last
-    linear_scale: np.ndarray # float32 `[labels]`
-    linear_bias: np.ndarray  # int32 `[labels]`, of scale hidden_scale * linear_scale
-    input_scale: float
-    input_zero_point: int
-    hidden_scale: float      # of the convolution's output after its RELU
-    output_scale: float      # of the scores
-    output_zero_point: int
-    hidden_bits: int = 8     # 2 … 8: codes 0 … 2^bits - 1, stored as -128 + code
-    weight_bits: int = 8     # one of `WEIGHT_BITS`: codes -2^(bits - 1) … 2^(bits - 1) - 1
-    _layers: list = field(init=False, repr=False)
+# %% ../nbs/library/integer.ipynb #89143cd7
+class _TinyConvFile: # of the numbers of an IntegerTinyConv
+    labels:tuple; conv:np.ndarray; conv_scale:np.ndarray; conv_bias:np.ndarray
+    linear:np.ndarray; linear_scale:np.ndarray; linear_bias:np.ndarray
+    input_scale:float; input_zero_point:int; hidden_scale:float; output_scale:float; output_zero_point:int
+    hidden_bits:int; weight_bits:int
 
-    def __post_init__(self)->None:
-        def put(name, value): object.__setattr__(self, name, value)
-        put('labels', labels_for(tuple(self.labels)[2:]))
-        put('weight_bits', _whole('weight_bits', self.weight_bits, WEIGHT_BITS))
-        put('hidden_bits', _whole('hidden_bits', self.hidden_bits, range(2, 9)))
-        for name in ('input_zero_point', 'output_zero_point'):
-            put(name, _whole(name, getattr(self, name), range(-128, 128)))
-        for name in ('input_scale', 'hidden_scale', 'output_scale'):
-            put(name, float(_scales(name, getattr(self, name))))
-        high, most, n = 2**(self.weight_bits - 1), 2**31, len(self.labels)
-        put('conv', _codes('conv', self.conv, (None, None, None), -high, high - 1, np.int8))
-        channels, rows, columns = self.conv.shape
-        if rows > N_FRAMES or columns > N_CHANNELS:
-            raise KwsError(f'conv has filters of {rows} × {columns}; {N_FRAMES} × {N_CHANNELS} are the most')
-        shape = n, _ROWS*_COLUMNS*channels
-        put('linear', _codes('linear', self.linear, shape, -high, high - 1, np.int8))
-        for name, k in (('conv', channels), ('linear', n)):
-            bias, scale = f'{name}_bias', f'{name}_scale'
-            put(bias, _codes(bias, getattr(self, bias), (k,), -most, most - 1, np.int32))
-            put(scale, _scales(scale, getattr(self, scale), k))
-        layers = core_layers(read_tflite(self.to_tflite())) # refuses what the board has no room for
-        put('_layers', [layer.unpacked or layer for layer in layers])
-
-    def run(self,
-            codes:np.ndarray # int8 `[n, 49, 40]` or `[n, 1960]`: features on the input's scale
-           )->np.ndarray:    # int8 `[n, labels]`: the scores, before a softmax
-        "The board's bytes for many clips at once."
-        codes = np.asarray(codes)
-        if codes.dtype != np.int8 or codes.ndim < 2 or codes.size != len(codes)*N_FRAMES*N_CHANNELS:
-            raise KwsError(f'The features are {codes.dtype} {list(codes.shape)}; expected int8 [n, {N_FRAMES}, '
-                           f'{N_CHANNELS}] or [n, {N_FRAMES*N_CHANNELS}]. Quantise them with input_scale')
-        images = codes.reshape(-1, N_FRAMES, N_CHANNELS)
-        stretches = [self._run(images[i:i + 64]) for i in range(0, len(images), 64)]
-        return np.concatenate([np.zeros((0, len(self.labels)), np.int8), *stretches])
-
-    def _run(self, images):
-        convolution, linear = self._layers
-        sums = _convolve(images.astype(np.float32) - self.input_zero_point, self.conv).astype(np.int64) + self.conv_bias
-        hidden = _outputs(convolution, sums).reshape(len(images), -1)
-        sums = np.rint((hidden + 128.)@self.linear.T.astype(np.float64)).astype(np.int64) + self.linear_bias
-        return _outputs(linear, sums)
+    @property
+    def _file_scales(self): # of the convolution, of the hidden values, of the linear layer
+        hidden = np.float32(6/(2**self.hidden_bits - 1)) if self.hidden_bits < 8 else np.float32(self.hidden_scale)
+        factor = np.float64(hidden)/np.float32(self.hidden_scale)
+        linear = (self.linear_scale/factor).astype(np.float32)
+        if (linear == linear[0]).all(): linear = linear[:1] # one for all: every interpreter knows that
+        return (self.conv_scale*factor).astype(np.float32), hidden, linear
 
     def to_tflite(self,
                   softmax:bool=False # scores become probabilities, as `classify` and the recognizer want them
@@ -226,13 +186,70 @@ class IntegerTinyConv:
             scores = file.operator('SOFTMAX', 'SoftmaxOptions', dict(Beta=1.), (scores,), probabilities)
         return file.finish(x, scores, self.labels)
 
-    @property
-    def _file_scales(self): # of the convolution, of the hidden values, of the linear layer
-        hidden = np.float32(6/(2**self.hidden_bits - 1)) if self.hidden_bits < 8 else np.float32(self.hidden_scale)
-        factor = np.float64(hidden)/np.float32(self.hidden_scale)
-        linear = (self.linear_scale/factor).astype(np.float32)
-        if (linear == linear[0]).all(): linear = linear[:1] # one for all: every interpreter knows that
-        return (self.conv_scale*factor).astype(np.float32), hidden, linear
+# %% ../nbs/library/integer.ipynb #5d6761ce
+def _checked(network): # name -> value, as it is kept
+    new:dict = dict(labels=labels_for(tuple(network.labels)[2:]))
+    new['weight_bits'] = _whole('weight_bits', network.weight_bits, WEIGHT_BITS)
+    new['hidden_bits'] = _whole('hidden_bits', network.hidden_bits, range(2, 9))
+    for name in ('input_zero_point', 'output_zero_point'):
+        new[name] = _whole(name, getattr(network, name), range(-128, 128))
+    for name in ('input_scale', 'hidden_scale', 'output_scale'):
+        new[name] = float(_scales(name, getattr(network, name)))
+    high, most, n = 2**(new['weight_bits'] - 1), 2**31, len(new['labels'])
+    new['conv'] = _codes('conv', network.conv, (None, None, None), -high, high - 1, np.int8)
+    channels, rows, columns = new['conv'].shape
+    if rows > N_FRAMES or columns > N_CHANNELS:
+        raise KwsError(f'conv has filters of {rows} × {columns}; {N_FRAMES} × {N_CHANNELS} are the most')
+    new['linear'] = _codes('linear', network.linear, (n, _ROWS*_COLUMNS*channels), -high, high - 1, np.int8)
+    for name, k in (('conv', channels), ('linear', n)):
+        bias, scale = f'{name}_bias', f'{name}_scale'
+        new[bias] = _codes(bias, getattr(network, bias), (k,), -most, most - 1, np.int32)
+        new[scale] = _scales(scale, getattr(network, scale), k)
+    return new
+
+# %% ../nbs/library/integer.ipynb #4c3b950e
+@dataclass(frozen=True, eq=False)
+class IntegerTinyConv(_TinyConvFile):
+    "TinyConv as the board computes it: codes, scales and nothing else. A real value is scale * (code - zero point)."
+    labels: tuple            # what the scores stand for
+    conv: np.ndarray         # int8 `[channels, rows, columns]`, stride 2, SAME
+    conv_scale: np.ndarray   # float32 `[channels]`
+    conv_bias: np.ndarray    # int32 `[channels]`, of scale input_scale * conv_scale
+    linear: np.ndarray       # int8 `[labels, 500 channels]`, channels last
+    linear_scale: np.ndarray # float32 `[labels]`
+    linear_bias: np.ndarray  # int32 `[labels]`, of scale hidden_scale * linear_scale
+    input_scale: float
+    input_zero_point: int
+    hidden_scale: float      # of the convolution's output after its RELU
+    output_scale: float      # of the scores
+    output_zero_point: int
+    hidden_bits: int = 8     # 2 … 8: codes 0 … 2^bits - 1, stored as -128 + code
+    weight_bits: int = 8     # one of `WEIGHT_BITS`: codes -2^(bits - 1) … 2^(bits - 1) - 1
+    _layers: list = field(init=False, repr=False)
+
+    def __post_init__(self)->None:
+        for name, value in _checked(self).items(): object.__setattr__(self, name, value)
+        layers = core_layers(read_tflite(self.to_tflite())) # refuses what the board has no room for
+        object.__setattr__(self, '_layers', [layer.unpacked or layer for layer in layers])
+
+    def run(self,
+            codes:np.ndarray # int8 `[n, 49, 40]` or `[n, 1960]`: features on the input's scale
+           )->np.ndarray:    # int8 `[n, labels]`: the scores, before a softmax
+        "The board's bytes for many clips at once."
+        codes = np.asarray(codes)
+        if codes.dtype != np.int8 or codes.ndim < 2 or codes.size != len(codes)*N_FRAMES*N_CHANNELS:
+            raise KwsError(f'The features are {codes.dtype} {list(codes.shape)}; expected int8 [n, {N_FRAMES}, '
+                           f'{N_CHANNELS}] or [n, {N_FRAMES*N_CHANNELS}]. Quantise them with input_scale')
+        images = codes.reshape(-1, N_FRAMES, N_CHANNELS)
+        stretches = [self._run(images[i:i + 64]) for i in range(0, len(images), 64)]
+        return np.concatenate([np.zeros((0, len(self.labels)), np.int8), *stretches])
+
+    def _run(self, images):
+        convolution, linear = self._layers
+        zeroed = images.astype(np.float32) - self.input_zero_point
+        hidden = _outputs(convolution, _convolve(zeroed, self.conv).astype(np.int64) + self.conv_bias)
+        sums = (hidden.reshape(len(images), -1) + 128.)@self.linear.T.astype(np.float64)
+        return _outputs(linear, sums.astype(np.int64) + self.linear_bias)
 
 # %% ../nbs/library/integer.ipynb #57153337
 def _round_rows(values, bits): # real `[n, ...]` -> codes, scales `[n]`: of 40 the one with the least squared error
@@ -266,7 +283,7 @@ def round_tinyconv(model:Path|str|bytes, # int8 .tflite of TinyConv, path or byt
         numbers |= {name: codes[..., 0] if name == 'conv' else codes, f'{name}_scale': new,
                     f'{name}_bias': np.rint(bias.data*np.float64(scales)/new)}
     hidden, scores = operators['CONV_2D'].outputs[0], operators['FULLY_CONNECTED'].outputs[0]
-    hidden_scale = np.float32(hidden.scale[0]*255/(2**hidden_bits - 1))
+    hidden_scale = float(np.float32(hidden.scale[0]*255/(2**hidden_bits - 1)))
     numbers['linear_bias'] = np.rint(numbers['linear_bias']*np.float64(hidden.scale[0])/hidden_scale)
     x, = graph.inputs
     return IntegerTinyConv(graph.labels, **numbers, input_scale=x.scale[0], input_zero_point=x.zero_point,

@@ -35,10 +35,10 @@ def _tame_constants(layer, weights, bias, arrays): # channels with one output ge
         bias[c], multiplier[c], shift[c] = 4*(q - f['output_offset']), 1 << 30, -1
     return weights, bias, multiplier, shift
 
-def _narrow(layer): # weights `[outputs, inputs]`, bias, multiplier, shift; None: some sum or shift is too large
+def _narrow(layer, any_shift=False): # weights `[outputs, inputs]`, bias, multiplier, shift; None: one is too large
     weights, bias, multiplier, shift = _tame_constants(layer, *_fold_offset(layer))
-    largest = np.abs(bias) + 128*np.abs(weights).sum(1)
-    return (weights, bias, multiplier, shift) if largest.max() < 2**30 and shift.max() < 0 else None
+    largest = np.abs(bias) + 128*np.abs(weights).sum(1) << np.maximum(shift, 0)
+    return (weights, bias, multiplier, shift) if largest.max() < 2**30 and (any_shift or shift.max() < 0) else None
 
 # %% ../nbs/library/kernels.ipynb #05bd38a2
 _HEAD_OUTPUTS, _BLOCK_OUTPUTS = 4, 8 # of kws_conv2d_pairs: in a row of the output
@@ -59,39 +59,54 @@ def _row_text(f, y): # a kws_pairs_row: what an output row sees of the input
     first, end = max(top, 0), min(top + f['kernel_height'], f['input_height'])
     return f'{{{first}, {end - first}, {KERNEL_ROWS - (end - first) - (first - top)}}}'
 
-def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
-    bits, layer = layer.weight_bits, layer.unpacked or layer
-    if layer.kernel != 'conv2d': return None
-    f = layer.fields
+# %% ../nbs/library/kernels.ipynb #425a62cb
+def _fits_pairs(f): # the fields of a convolution
     blocks, rest = divmod(f['output_width'] - _HEAD_OUTPUTS, _BLOCK_OUTPUTS)
-    if rest or blocks < 1 or f['pad_left'] not in (2, 3): return None
-    if f['input_channels'] != 1 or f['stride_width'] != 2: return None
-    if f['kernel_height'] > KERNEL_ROWS or f['kernel_width'] > KERNEL_COLUMNS: return None
-    if 2*f['output_width'] + 2 - f['pad_left'] > f['input_width']: return None
-    arrays, zero = {k: np.asarray(v) for k, (_, v) in layer.arrays.items()}, 128 - f['input_offset']
+    if rest or blocks < 1 or f['pad_left'] not in (2, 3): return False
+    if f['input_channels'] != 1 or f['stride_width'] != 2: return False
+    if f['kernel_height'] > KERNEL_ROWS or f['kernel_width'] > KERNEL_COLUMNS: return False
+    return 2*f['output_width'] + 2 - f['pad_left'] <= f['input_width']
+
+def _down(f): # how many bits too many the kernel's output has, where the layer's has fewer than 8
+    levels = f['activation_max'] + 129
+    return min(9 - levels.bit_length(), 7) if f['activation_min'] == -128 and levels & levels - 1 == 0 else 0
+
+def _pairs_filters(layer, bits): # packed, by how much their weights are shifted up, and the output down; or None
+    f, arrays = layer.fields, {k: np.asarray(v) for k, (_, v) in layer.arrays.items()}
     weights = arrays['weights'].reshape(-1, f['kernel_height'], f['kernel_width']).astype(np.int64)
     numbers = [*zip(weights, *(arrays[k] for k in ('bias', 'multiplier', 'shift')))]
-    limits = {k: f[k] for k in ('output_offset', 'activation_min', 'activation_max')} | dict(zero=zero)
+    limits = {k: f[k] for k in ('output_offset', 'activation_min', 'activation_max')}
+    zero, down = 128 - f['input_offset'], _down(f) if bits < 8 else 0
     for up in _SHIFTS if bits < 8 else (0,): # small weights are made large: else no rounding is exact
-        filters = list(takewhile(bool, (pack_pairs_filter(*n, **limits, scale=1 << up) for n in numbers)))
-        if len(filters) == len(numbers): break
-    else: return None
+        more = limits | dict(zero=zero, scale=1 << up, down=down)
+        packed = (pack_pairs_filter(w, bias, by, shift, **more) for w, bias, by, shift in numbers)
+        filters = list(takewhile(bool, packed))
+        if len(filters) == len(numbers): return filters, up, down
+    return None
+
+def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
+    bits, layer = layer.weight_bits, layer.unpacked or layer
+    f = layer.fields
+    if layer.kernel != 'conv2d' or not _fits_pairs(f) or not (found := _pairs_filters(layer, bits)): return None
+    filters, up, down = found
+    blocks = (f['output_width'] - _HEAD_OUTPUTS)//_BLOCK_OUTPUTS
     fields = {k: f[k] for k in ('input_height', 'input_width', 'output_width', 'output_channels', 'pad_left')}
-    fields |= dict(blocks=blocks, input_zero=zero)
+    fields |= dict(blocks=blocks, input_zero=128 - f['input_offset'])
     rows = 'kws_pairs_row', [_row_text(f, y) for y in range(f['output_height'])]
-    named, scratch = dict(filters=('kws_pairs_filter', [_filter_text(p) for p in filters]), rows=rows), 0
+    named:dict = dict(filters=('kws_pairs_filter', [_filter_text(p) for p in filters]), rows=rows)
+    kernel, scratch = 'conv2d_pairs', 4*f['input_height']*(HEAD_WORDS + BLOCK_WORDS*blocks)
     if bits < 8:
-        mask, offset = filter_masks(bits, up)
-        fields = {f'pairs.{k}': v for k, v in fields.items()} | dict(weight_bits=bits, mask=mask, offset=offset)
+        kernel, scratch, (mask, offset) = 'conv2d_pairs_packed', scratch + _FILTER_BYTES, filter_masks(bits, up)
+        fields = {f'pairs.{k}': v for k, v in fields.items()} | dict(weight_bits=bits, down=down)
+        fields |= dict(mask=f'0x{mask:08x}u', offset=f'0x{offset:08x}u')
         words = np.concatenate([[*pack_filter_words(p['weights'], bits, up), *_after_weights(p)] for p in filters])
-        named, scratch = {'pairs.rows': rows, 'packed_filters': ('uint32_t', words)}, _FILTER_BYTES
-    return Layer('conv2d_pairs_packed' if bits < 8 else 'conv2d_pairs', fields, named, layer.inputs, layer.outputs,
-                 layer.comment, rows=layer.rows, weight_bits=bits,
-                 scratch=4*f['input_height']*(HEAD_WORDS + BLOCK_WORDS*blocks) + scratch)
+        named = {'pairs.rows': rows, 'packed_filters': ('uint32_t', words)}
+    return Layer(kernel, fields, named, layer.inputs, layer.outputs, layer.comment, rows=layer.rows, scratch=scratch,
+                 weight_bits=bits)
 
 # %% ../nbs/library/kernels.ipynb #9e46df98
-def _dot4_arrays(layer, pack, order=None): # packed weights and the rest, or None
-    if not (numbers := _narrow(layer)): return None
+def _dot4_arrays(layer, pack, order=None, any_shift=False): # packed weights and the rest, or None
+    if not (numbers := _narrow(layer, any_shift)): return None
     weights, bias, multiplier, shift = numbers
     if order is not None: weights = weights[:, order]
     packed = pack(np.pad(weights, ((0, 0), (0, -weights.shape[1] % 4))))
@@ -105,7 +120,7 @@ def _fully_connected_dot4(layer, first, order=None): # first: its input is the c
     fields = {k: layer.fields[k] for k in ('inputs', 'outputs', 'output_offset', 'activation_min', 'activation_max')}
     for suffix, (pack, width) in choices.items():
         if width < bits or width == 2 and first: continue
-        if arrays := _dot4_arrays(layer, pack, order):
+        if arrays := _dot4_arrays(layer, pack, order, width < 8):
             return Layer(f'fully_connected_dot4{suffix}', fields, arrays, layer.inputs, layer.outputs, layer.comment,
                          struct='fully_connected_dot4', weight_bits=width)
     return None

@@ -127,7 +127,7 @@ def _as_stored(op, layer): # the layer with the weights' bits of the file, where
     packed, n = np.frombuffer(pack_bits(arrays.pop('weights')[1], bits), np.uint8), len(layer.arrays['weights'][1])
     fields = {f'{prefix}{k}': v for k, v in layer.fields.items()} | dict(weight_bits=bits)
     arrays = {f'{prefix}{k}': v for k, v in arrays.items()} | dict(packed_weights=('uint8_t', packed))
-    return replace(layer, kernel=f'{layer.kernel}_packed', fields=fields, arrays=arrays, weight_bits=bits,
+    return replace(layer, kernel=f'{layer.kernel}_packed', struct='', fields=fields, arrays=arrays, weight_bits=bits,
                    unpacked=layer, scratch=n if prefix else 0)
 
 def _sums_fit(op, values, biases): # for every input there is

@@ -52,10 +52,11 @@ def single_rounding(f:Callable,        # rising function of int64 arrays, values
                     factor:float,      # the real slope of f
                     start:int,         # least b wanted
                     tries:int=1 << 18, # values of b to try
-                    scale:int=1        # of the argument, where it comes multiplied
+                    scale:int=1,       # of the argument, where it comes multiplied
+                    down:int=0         # bits that the result is shifted by once more
                    )->tuple|None:      # b, multiplier, addend; `None`: there are none
-    "b, M, A with saturate(((scale * x + b) * M + (A << 32)) >> 39) = f(x) for every x in the range, proved."
-    multiplier = round(factor*2**REQUANTIZE_SHIFT/scale)
+    "b, M, A with saturate(((scale * x + b) * M + (A << 32)) >> 39) >> down = f(x) for every x in the range, proved."
+    multiplier, right = round(factor*2**(REQUANTIZE_SHIFT + down)/scale), REQUANTIZE_SHIFT + down
     if not 0 < multiplier < 2**31 or low == high: return None
     steps = _steps(f, low, high)
     if not len(steps): return None
@@ -63,14 +64,14 @@ def single_rounding(f:Callable,        # rising function of int64 arrays, values
     values = f(points)
     # each step x to a value q says: (s x + b) M + (A << 32) >= q << 39, and for x - 1 less: an interval for A at each b
     reached = [(int(x), int(v)) for x, v in zip(steps, f(steps))]
-    lower = max((v << REQUANTIZE_SHIFT) - scale*x*multiplier for x, v in reached)
-    upper = min((v << REQUANTIZE_SHIFT) - scale*(x - 1)*multiplier for x, v in reached)
+    lower = max((v << right) - scale*x*multiplier for x, v in reached)
+    upper = min((v << right) - scale*(x - 1)*multiplier for x, v in reached)
     # some hundred steps leave a gap of a few thousandths of M: many b must be tried
     b = start + np.arange(tries, dtype=np.int64)
     addend = -(b*multiplier - lower >> 32)       # the least A that is high enough
     for i in np.flatnonzero(((addend << 32) + b*multiplier < upper) & (np.abs(addend) < 2**31))[:4]:
         fast = np.clip((scale*points + b[i])*multiplier + (addend[i] << 32) >> REQUANTIZE_SHIFT, -128, 127)
-        if (fast == values).all(): return int(b[i]), multiplier, int(addend[i])
+        if (fast >> down == values).all(): return int(b[i]), multiplier, int(addend[i])
     return None
 
 # %% ../nbs/library/packing.ipynb #d5089ed4
@@ -91,7 +92,8 @@ def pack_pairs_filter(weights:np.ndarray, # int `[rows ≤ KERNEL_ROWS, columns 
                       bias:int, multiplier:int, shift:int,
                       output_offset:int, activation_min:int, activation_max:int,
                       zero:int=0,         # the input's zero point + 128
-                      scale:int=1         # the weights are multiplied by it, so that small ones fill the fields
+                      scale:int=1,        # the weights are multiplied by it, so that small ones fill the fields
+                      down:int=0          # the kernel's output: 8 - down bits of it count, from the highest
                      )->dict|None:        # fields of a `kws_pairs_filter`; `None`: it does not fit
     "A filter for `kws_conv2d_pairs`."
     if weights.shape[0] > KERNEL_ROWS or weights.shape[1] > KERNEL_COLUMNS: return None
@@ -103,12 +105,15 @@ def pack_pairs_filter(weights:np.ndarray, # int `[rows ≤ KERNEL_ROWS, columns 
     x_min, x_max = low_min + high_min, low_max + high_max
     limits = output_offset, activation_min, activation_max
     q = constant_output(x_min + bias, x_max + bias, multiplier, shift, *limits)
-    if q is not None: return _filter(0*low_taps, 0*high_taps, 0, 0, q << REQUANTIZE_SHIFT - 32)
-    def f(x): return np.clip(requantize(x + bias, multiplier, shift) + output_offset, activation_min, activation_max)
+    middle = 128 - (128 >> down) # outputs as numbers of 8 - down bits with a sign
+    if q is not None: return _filter(0*low_taps, 0*high_taps, 0, 0, q + middle << down + REQUANTIZE_SHIFT - 32)
+    def f(x):
+        scaled = requantize(x + bias, multiplier, shift) + output_offset
+        return np.clip(scaled, activation_min, activation_max) + middle
     if shift > 0 or not multiplier: return None
     limit = 1 << FIELD_BITS
     if scale*(x_max - x_min) >= limit: return None
-    found = single_rounding(f, x_min, x_max, multiplier/2**31*2.**shift, -scale*x_min, scale=scale)
+    found = single_rounding(f, x_min, x_max, multiplier/2**31*2.**shift, -scale*x_min, scale=scale, down=down)
     if found is None: return None
     b, multiplier, addend = found
     high_start, low_start = -scale*high_min, b + scale*high_min

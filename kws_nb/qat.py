@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['LAYERS', 'LEARNED', 'INPUT_SCALE', 'TUNING', 'Scheme', 'QuantTinyConv', 'save_quantized', 'load_quantized',
-           'post_train', 'Tuning', 'augmented', 'fine_tune', 'feature_codes', 'is_deployable', 'to_integer',
-           'quantized_folder', 'quantize_checkpoint']
+           'post_train', 'Tuning', 'augmented', 'fine_tune', 'feature_codes', 'is_deployable', 'check_deployable',
+           'to_integer']
 
 # %% ../nbs/library/qat.ipynb #540585e2
-import copy, hashlib, json, math, shutil
+import copy, json, math
 import numpy as np
 import torch
 from collections.abc import Callable, Sequence
@@ -24,7 +24,6 @@ from .host import *
 from .data import *
 from .features import MAX_FEATURE, micro_features
 from .integer import IntegerTinyConv
-from .keywords import tabulate
 from .models import TinyConv
 from .quantize import *
 from .quantizers import *
@@ -48,7 +47,8 @@ class Scheme:
 
     def __post_init__(self):
         name = self.format.removeprefix('MX ')
-        for bits in {self.weights, self.activations} - {None}: check_format(name, bits)
+        for bits in {self.weights, self.activations}:
+            if bits is not None: check_format(name, bits)
         if self.format == 'MX int': raise KwsError('format is MX int; expected MX and a minifloat')
         if self.method not in (*RANGES, *LEARNED):
             raise KwsError(f'method is {self.method!r}; expected one of {", ".join((*RANGES, *LEARNED))}')
@@ -68,23 +68,24 @@ LEARNED = ('ste', 'lsq')
 # %% ../nbs/library/qat.ipynb #40f3297d
 INPUT_SCALE = float(np.float32(MAX_FEATURE*FEATURE_SCALE/255)) # codes 0..255 for all features that there are
 
-class QuantTinyConv(TinyConv):
-    "TinyConv that rounds as its scheme says: weights and hidden values, and the input to int8."
+class _RoundedTinyConv(TinyConv): # what rounds, and how the input is rounded
+    conv:Any; linear:Any; rounds:Any; mean:Any; deviation:Any # modules and buffers
+
     def __init__(self, scheme:Scheme, channels:int=8, dropout:float=0., labels:Sequence[str]=LABELS)->None:
         super().__init__(channels, dropout, labels)
         self.scheme = scheme
         learned = scheme.method if scheme.method in LEARNED else ''
-        def quantizer(bits, shape=(), signed=True):
+        def quantizer(bits:int, shape:tuple=(), signed:bool=True)->nn.Module:
             if scheme.format.startswith('MX '): return MXQuantizer(scheme.format[3:])
             return Quantizer(bits, shape, scheme.format, signed, learned)
         self.rounds = nn.ModuleDict()
         for name in scheme.layers if scheme.weights else ():
             weight = getattr(self, name).weight
             shape = (len(weight), *(1,)*(weight.dim() - 1)) if scheme.per_channel else ()
-            self.rounds[name] = quantizer(scheme.weights, shape)
+            self.rounds[name] = quantizer(scheme.weights or 8, shape)
         if scheme.activations: self.rounds['hidden'] = quantizer(scheme.activations, signed=False)
         for name in LAYERS if scheme.course else ():
-            self.rounds[f'{name}_bias'] = Quantizer(scheme.weights, learned=learned)
+            self.rounds[f'{name}_bias'] = Quantizer(scheme.weights or 8, learned=learned)
         # the convolution's weights are those for features (x - mean)/deviation
         for name, value in (('mean', 0.), ('deviation', 1.)): self.register_buffer(name, torch.tensor(value))
 
@@ -93,10 +94,13 @@ class QuantTinyConv(TinyConv):
     def quantize_input(self, x:torch.Tensor)->torch.Tensor:
         "The features as their codes stand for them."
         if self.scheme.activations is None: return x
-        top = 2**self.scheme.weights - 1 if self.scheme.course else 255
+        top = 2**(self.scheme.weights or 8) - 1 if self.scheme.course else 255
         scale = INPUT_SCALE*255/top
         return torch.round(x/scale).clamp(0, top)*scale
 
+# %% ../nbs/library/qat.ipynb #b0d61797
+class QuantTinyConv(_RoundedTinyConv):
+    "TinyConv that rounds as its scheme says: weights and hidden values, and the input to int8."
     def folded(self)->tuple[torch.Tensor,torch.Tensor]: # weight, bias
         "The convolution's rounded weights for features as they are, and its bias."
         weight = self._rounded('conv', self.conv.weight)/self.deviation
@@ -107,8 +111,8 @@ class QuantTinyConv(TinyConv):
         "Weights for features (x - mean)/deviation, as the float network was trained."
         self.conv.bias += mean*self.conv.weight.sum((1, 2, 3))
         self.conv.weight *= deviation
-        rounds = self.rounds['conv'] if 'conv' in self.rounds else None
-        if isinstance(rounds, Quantizer): rounds.log_scale += math.log(deviation)
+        rounds:Any = self.rounds['conv'] if 'conv' in self.rounds else None
+        if isinstance(rounds, Quantizer): rounds.log_scale.add_(math.log(deviation))
         self.mean.fill_(mean)
         self.deviation.fill_(deviation)
 
@@ -158,6 +162,7 @@ def _started(model, scheme, calibration, dropout=0.): # with the scales that the
     quantized = QuantTinyConv(scheme, model.channels, dropout, model.labels)
     quantized.load_state_dict(model.state_dict(), strict=False)
     method, rounds = scheme.method if scheme.method in RANGES else 'mse', quantized.rounds
+    layer:Any
     for name, quantizer in rounds.items():
         if isinstance(quantizer, MXQuantizer): continue
         layer = getattr(quantized, name.removesuffix('_bias'), None)
@@ -175,7 +180,7 @@ def post_train(model:TinyConv, # float
     "The network quantised after training."
     if scheme.method not in RANGES:
         raise KwsError(f'{scheme.method} is learned in training; after it, take one of {", ".join(RANGES)}')
-    return _started(model, scheme, calibration).eval()
+    with torch_threads(1): return _started(model, scheme, calibration).eval()
 
 # %% ../nbs/library/qat.ipynb #dd53c551
 @dataclass(frozen=True)
@@ -210,10 +215,12 @@ def augmented(model:TinyConv, data:Data, epoch:int, tuning:Tuning
 # %% ../nbs/library/qat.ipynb #739d19bd
 class _TuningRun(Run): # saves and loads itself
     def __init__(self, model:nn.Module, tuning:Tuning, key:str)->None:
-        self.settings, self.key, self.history, self.best, self.best_epoch = tuning, key, [], {}, -1
+        self.settings:Any = tuning
+        self.key, self.history, self.best, self.best_epoch = key, [], {}, -1
         self.model:Any = model
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        groups = dict(weights=dict(lr=tuning.lr, weight_decay=tuning.weight_decay), scales=dict(lr=tuning.scale_lr))
+        groups:dict[str,dict] = dict(weights=dict(lr=tuning.lr, weight_decay=tuning.weight_decay),
+                                     scales=dict(lr=tuning.scale_lr))
         for kind, group in groups.items():
             group['params'] = [p for name, p in named if name.endswith('log_scale') == (kind == 'scales')]
             group['highest'] = group['lr']
@@ -254,8 +261,8 @@ def _tune_epoch(run, x, y, taught, offset): # mean loss, share of right answers
         loss.backward()
         run.optimizer.step()
         total, right = total + loss.item()*len(batch), right + int((logits.argmax(1) == y[batch]).sum())
-    if not math.isfinite(total):
-        raise KwsError(f'The loss is {total} in epoch {epoch + 1}: take a lower learning rate than {tuning.lr:g}')
+    if not math.isfinite(total) or not all(p.isfinite().all() for p in model.parameters()):
+        raise KwsError(f'The loss is {total:g} in epoch {epoch + 1}: take a lower learning rate than {tuning.lr:g}')
     return total/len(y), right/len(y)
 
 # %% ../nbs/library/qat.ipynb #3ed928e6
@@ -289,7 +296,7 @@ def fine_tune(model:TinyConv,     # float, trained
     left = range(len(run.history), tuning.epochs)
     bar = progress_bar(about='training', show=progress, total=tuning.epochs, initial=left.start, unit='epoch')
     with torch_threads(1), bar, ThreadPoolExecutor(1) as pool:
-        upcoming = pool.submit(draw, left.start) if left else None
+        upcoming:Any = pool.submit(draw, left.start) if left else None
         for epoch in left:
             x, y, taught = map(torch.as_tensor, upcoming.result())
             if epoch + 1 in left: upcoming = pool.submit(draw, epoch + 1)
@@ -318,7 +325,8 @@ def is_deployable(scheme:Scheme)->bool:
     "Whether `to_integer` takes it."
     return not _undeployable(scheme)
 
-def _check_deployable(scheme):
+def check_deployable(scheme:Scheme)->None:
+    "Refuse what `to_integer` would."
     if problem := _undeployable(scheme): raise KwsError(f'The board does not run this scheme: {problem}')
 
 def to_integer(model:QuantTinyConv,
@@ -326,7 +334,8 @@ def to_integer(model:QuantTinyConv,
               )->IntegerTinyConv:
     "The network that is deployed. It answers as the simulation but where a score is rounded across another."
     scheme, rounds = model.scheme, model.rounds
-    _check_deployable(scheme)
+    check_deployable(scheme)
+    assert scheme.weights and scheme.activations # says check_deployable
     model.eval()
     with torch.no_grad():
         logits = model(_check_calibration(calibration))
@@ -346,54 +355,3 @@ def to_integer(model:QuantTinyConv,
         linear_scale=linear_scale, linear_bias=linear_bias, input_scale=INPUT_SCALE, input_zero_point=-128,
         hidden_scale=float(hidden_scale), output_scale=float(output_scale), output_zero_point=int(zero_point) - 128,
         hidden_bits=scheme.activations, weight_bits=stored)
-
-# %% ../nbs/library/qat.ipynb #03c43d05
-def quantized_folder(checkpoint:Path|str, scheme:Scheme)->Path:
-    "Where a quantised model goes."
-    kind = f'w{scheme.weights}a{scheme.activations}-{scheme.method}'
-    return build_dir()/'quantize'/f'{Path(checkpoint).stem}-{kind}'
-
-def _metrics(data, scheme, tuning, trained, evaluations, files, same):
-    about = dict(data=data.name, data_hash=data_hash(data), n={part: len(getattr(data, part)) for part in SPLITS},
-                 labels=data.labels, scheme=asdict(scheme), same_labels_as_simulation=same)
-    if trained: about |= dict(tuning=asdict(tuning), best_epoch=trained.best_epoch, history=trained.history)
-    for kind, evaluation in evaluations.items():
-        figures = evaluation.as_dict()
-        about[kind] = {key: figures[key] for key in ('accuracy', 'recall', 'counts')}
-    return about | dict(sha256={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
-
-def quantize_checkpoint(checkpoint:Path|str,       # `.safetensors` of `save_model`
-                        scheme:Scheme,             # integers
-                        folder:Path|str|None=None, # default: `quantized_folder`
-                        tuning:Tuning=TUNING,      # where the scheme is trained
-                        resume:bool=False,         # go on with an interrupted training
-                        data:Data|None=None,       # default: `load_data` with the model's words
-                        progress:bool=True         # show a progress bar
-                       )->tuple[Path,dict]:        # folder; `float` and `integer` -> Evaluation
-    "Quantise a saved network; leaves model.safetensors, model.tflite for the board, metrics.json."
-    _check_deployable(scheme)
-    model, folder = load_model(checkpoint)[0], Path(folder or quantized_folder(checkpoint, scheme))
-    if folder.exists() and not folder.is_dir():
-        raise KwsError(f'{folder} is a file; the model needs a folder. Name another')
-    unfinished = folder/'unfinished/checkpoint.safetensors'
-    if unfinished.is_file() and not resume:
-        remedy = f'Go on with --resume, or remove {unfinished} and begin afresh'
-        raise KwsError(f'{folder} holds a training that was interrupted. {remedy}')
-    data = data or load_data(words=model.labels[len(LABELS) - len(KEYWORDS):])
-    if data.labels != model.labels:
-        raise KwsError(f'The model knows {", ".join(model.labels)}; the data has {", ".join(data.labels)}')
-    calibration, trained = calibration_clips(data), None
-    if scheme.method in LEARNED: trained = fine_tune(model, scheme, data, tuning, unfinished, progress)
-    quantized = trained.model if trained else post_train(model, scheme, calibration)
-    integer, test = to_integer(quantized, calibration), micro_features(data.testing.clips)
-    network, tflite = folder/'model.safetensors', folder/'model.tflite'
-    save_quantized(network, quantized, data=data.name, seed=tuning.seed)
-    with atomic_path(tflite) as temporary: temporary.write_bytes(integer.to_tflite(softmax=True))
-    heard = dict(float=predict(model, test), integer=integer.run(feature_codes(test)))
-    simulated = predict(quantized, test).argmax(1)
-    evaluations = {kind: tabulate(data, scores.argmax(1)) for kind, scores in heard.items()}
-    same = int((heard['integer'].argmax(1) == simulated).sum())
-    metrics = _metrics(data, scheme, tuning, trained, evaluations, (network, tflite), same)
-    write_json(folder/'metrics.json', metrics)
-    shutil.rmtree(unfinished.parent, ignore_errors=True)
-    return folder, evaluations

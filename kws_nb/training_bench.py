@@ -38,7 +38,10 @@ def take_turns(functions:dict,                  # name -> a function without arg
 def _tensorflow():
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     order_triton()
-    try: import tensorflow as tf
+    try:
+        with silenced('stderr'):
+            import tensorflow as tf
+            tf.constant(0) # TensorFlow starts here, and says so
     except ImportError:
         what = "The rival is TensorFlow's operator, which is not installed"
         raise KwsError(f'{what}: pip install "kws_nb[convert]"') from None
@@ -105,7 +108,7 @@ def training_minutes(data:Data,
     "How long 50 epochs with the full set would take, from a few with this one."
     from kws_nb.train import Settings, train
     seconds = take_turns(dict(train=lambda: train(data, Settings(epochs=epochs), progress=False)), 1)['train'][0]
-    return seconds/epochs/len(data.training)*FULL_SET*FULL_EPOCHS/60
+    return float(seconds/epochs/len(data.training)*FULL_SET*FULL_EPOCHS/60)
 
 # %% ../nbs/library/training_bench.ipynb #75db0ca9
 # key -> what, goal

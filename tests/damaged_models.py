@@ -16,7 +16,7 @@ import tflite
 
 from kws_nb.codegen import core_sources
 from kws_nb.core import KwsError
-from kws_nb.graph import read_tflite
+from kws_nb.graph import read_tflite, with_int8_weights
 from kws_nb.layers import run_core
 from kws_nb.memory import measure_size
 from kws_nb.verify import verification_inputs
@@ -74,6 +74,7 @@ def use(content):
     "What `kws-nb size` and `kws-nb verify` do with a model, but for the compiler."
     measure_size(content)
     core_sources(content, live=False)
+    with_int8_weights(content)
     inputs = verification_inputs(read_tflite(content).inputs[0], 1)
     run_core(content, np.stack(list(inputs.values())[-2:]))
 

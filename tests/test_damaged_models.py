@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from conftest import root
 from damaged_models import shape_words
+from low_bit_models import Chain
 from small_models import NAMES, small_model
 
 from kws_nb.arduino import write_arduino_library
 from kws_nb.codegen import core_sources
 from kws_nb.core import KwsError
 from kws_nb.graph import read_tflite
+from kws_nb.integer import round_tinyconv
 from kws_nb.memory import measure_size
 
 MOST_MEMORY = 1 << 30  # bytes: of one allocation, and more than enough for all of them
@@ -47,6 +49,11 @@ def test_2000_damaged_models_are_refused_or_run_within_bounds(tmp_path, referenc
     files = [reference, *(tmp_path / f"{name.replace(' ', '_')}.tflite" for name in NAMES)]
     for file, name in zip(files[1:], NAMES):
         file.write_bytes(small_model(name))
+    for bits in (4, 2):  # packed weights: of TinyConv, and of layers whose weights end within a byte
+        chain = Chain((9, 7, 3), bits).convolve(5, (3, 1), activation="RELU6").connect(3)
+        for name, content in (("tinyconv", round_tinyconv(reference, bits).to_tflite(True)), ("chain", chain.finish())):
+            files.append(tmp_path / f"{name}_{bits}.tflite")
+            files[-1].write_bytes(content)
     environment, sanitizer = dict(os.environ, PYTHONPATH=str(root)), address_sanitizer()
     if sanitizer:
         limit = f"allocator_may_return_null=1:max_allocation_size_mb={MOST_MEMORY >> 20}"
@@ -104,6 +111,15 @@ def test_arduino_writes_nothing_of_a_damaged_model(reference, tmp_path):
     with pytest.raises(KwsError, match="tensors of CONV_2D do not fit together.*should be .1, 25, 20, 8."):
         write_arduino_library(folder, path)
     assert sorted(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("bits", [4, 2])
+def test_every_changed_dimension_of_packed_weights_is_refused(bits, reference):
+    content = round_tinyconv(reference, bits).to_tflite()
+    for at in shape_words(content):
+        with pytest.raises(KwsError, match="damaged|inputs at a time|the spotter needs|2 groups"):
+            core_sources(changed(content, at, (content[at] + 1) % 256))
+            pytest.fail(f"byte {at} was changed")
 
 
 @pytest.mark.tensorflow

@@ -102,8 +102,7 @@ def fresh_environment(folder, wheel, python):
 
 def surroundings(home, **more):
     "The environment of somebody who has no clone, and whose home folder is `home`."
-    kept = {name: value for name, value in os.environ.items() if not re.match("PYTHON|VIRTUAL_ENV|KWS_NB_HOME", name)}
-    kept |= {
+    kept = OUTSIDE | {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": str(home),
         "TQDM_DISABLE": "1",

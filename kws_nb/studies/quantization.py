@@ -10,11 +10,12 @@ __all__ = ['WIDTHS', 'BREVITAS', 'after_training', 'in_training', 'pack_hits', '
 import json, multiprocessing
 import numpy as np
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 from ..core import *
 from ..convert import calibration_clips
 from ..data import *
@@ -104,7 +105,8 @@ def brevitas_tinyconv(model:TinyConv, scheme:Scheme, # integers
 
         def standardize(self, mean, deviation):
             with torch.no_grad():
-                self.conv.bias.add_(mean*self.conv.weight.sum((1, 2, 3)))
+                bias:Any = self.conv.bias
+                bias.add_(mean*self.conv.weight.sum((1, 2, 3)))
                 self.conv.weight.mul_(deviation) # to assign it would make the quantiser anew
                 for name, value in self.conv.named_parameters():
                     if name.endswith('scaling_impl.value'): value.mul_(deviation)
@@ -117,16 +119,16 @@ def brevitas_tinyconv(model:TinyConv, scheme:Scheme, # integers
             return self.linear(x.permute(0, 2, 3, 1).flatten(1))
     network = BrevitasTinyConv()
     network.load_state_dict(model.state_dict(), strict=False)
-    calibration = torch.as_tensor(calibration)
+    seen = torch.as_tensor(calibration)
     with torch.no_grad():
-        with calibration_mode(network.eval()): network(calibration)
+        with calibration_mode(network.eval()): network(seen)
         network.eval()(calibration) # here the scales of the weights begin
     return network
 
 # %% ../../nbs/studies/quantization.ipynb #fcee0e57
 _TUNED = dict(method='float tuned') # trained on like the others
 
-class _Worker: # what a process needs for its runs; made once in it
+class _Networks: # float, and what they are trained on with; made once in a process
     def __init__(self, data, folder, tuning, recipe):
         self.data, self.folder, self.tuning, self.recipe = data, folder, tuning, recipe
         self.shown = {part: micro_features(getattr(data, part).clips) for part in ('validation', 'testing')}
@@ -155,6 +157,8 @@ class _Worker: # what a process needs for its runs; made once in it
         self.float_network(seed)
         if clips: self.clips(seed)
 
+# %% ../../nbs/studies/quantization.ipynb #11a8610a
+class _Worker(_Networks):
     def row(self, model, seed, scheme, **more):
         return _row(partial(predict, model), self.data, scheme, seed, self.shown, **more)
 
@@ -200,31 +204,26 @@ def _do(kind, *args):
     with torch_threads(1): return getattr(_here['worker'], kind)(*args)
 
 @contextmanager
-def _pool(n_processes, about): # calls `submit` here, or in processes
-    if n_processes:
+def _workers(n, about): # a pool of processes; `None`: here
+    if n:
         context = multiprocessing.get_context('spawn')
-        with ProcessPoolExecutor(n_processes, context, _begin, about) as pool:
-            try: yield pool.submit
+        with ProcessPoolExecutor(n, context, _begin, about) as pool:
+            try: yield pool
             finally: pool.shutdown(cancel_futures=True)
-        return
-    _begin(*about)
-    def submit(function, *args):
-        future:Future = Future()
-        future.result = partial(function, *args) # only when it is asked for
-        future.set_running_or_notify_cancel()
-        future.set_result(None)
-        return future
-    yield submit
+    else:
+        _begin(*about)
+        yield None
 
-def _run_all(study, tasks, submit, bar): # tasks: name -> (kind, *arguments); what is not done yet
-    futures = {submit(_do, *task): name for name, task in tasks.items() if name not in study.runs}
-    bar.update(len(tasks) - len(futures))
-    for future in as_completed(futures):
-        study.run(futures[future], future.result)
-        bar.update()
+def _results(tasks, pool): # name -> (kind, *arguments); yields names, and functions that give their results
+    if not pool: yield from ((name, partial(_do, *task)) for name, task in tasks.items())
+    else:
+        futures = {pool.submit(_do, *task): name for name, task in tasks.items()}
+        yield from ((futures[future], future.result) for future in as_completed(futures))
 
-# %% ../../nbs/studies/quantization.ipynb #403dde46
+# %% ../../nbs/studies/quantization.ipynb #8ff116c1
 _KINDS = dict(rows='', integers='integer ', library='Brevitas ') # of rows, and how the names of their runs begin
+
+def _is_of_interest(scheme): return scheme.per_channel and scheme.method in ('mse', *LEARNED) # as whole numbers
 
 def _kind(name): return next((kind for kind, start in _KINDS.items() if start and name.startswith(start)), 'rows')
 
@@ -247,10 +246,10 @@ def compare_quantization(data:Data,
     study, seeds = Study(path, about), list(seeds)
     for kind, start in _KINDS.items():
         for row in study.finished.get(kind, []): study.runs.setdefault(f'{start}{row["name"]}, seed {row["seed"]}', row)
-    tasks = {f'float, seed {seed}': ('float_row', seed) for seed in seeds}
+    tasks:dict[str,tuple] = {f'float, seed {seed}': ('float_row', seed) for seed in seeds}
     for kind, schemes in dict(rounded=after, tuned=during).items():
         tasks |= {f'{scheme}, seed {seed}': (kind, seed, scheme) for scheme in schemes for seed in seeds}
-    deployed = [scheme for scheme in (*after, *during) if is_deployable(scheme)]
+    deployed = [scheme for scheme in (*after, *during) if is_deployable(scheme) and _is_of_interest(scheme)]
     for kind, schemes in dict(integer=deployed, library=library).items():
         start = _KINDS['integers' if kind == 'integer' else kind]
         tasks |= {f'{start}{scheme}, seed {seed}': (kind, seed, scheme) for scheme in schemes for seed in seeds}
@@ -259,11 +258,15 @@ def compare_quantization(data:Data,
     folder = Path(folder or build_dir()/'quantization')/digest(json.dumps(study.about, sort_keys=True))
     folder.mkdir(parents=True, exist_ok=True)
     with progress_bar(about='runs', show=progress, total=len(tasks)) as bar:
-        with _pool(n_processes, (data, folder, tuning, recipe)) as submit:
-            needed = {tasks[name][1]: False for name in left} # seed -> whether something is trained on its clips
-            for kind, seed, *_ in [tasks[name] for name in left]: needed[seed] |= kind in ('tuned', 'library')
-            for future in [submit(_do, 'prepare', *seed) for seed in needed.items()]: future.result()
-            _run_all(study, tasks, submit, bar)
+        bar.update(len(tasks) - len(left))
+        with _workers(n_processes, (data, folder, tuning, recipe)) as pool:
+            trained = {tasks[name][1] for name in left if tasks[name][0] in ('tuned', 'library')} # seeds
+            first = {seed: ('prepare', seed, seed in trained) for seed in {tasks[name][1]: None for name in left}}
+            for _, result in _results(first, pool): result()
+            for name, result in _results({name: tasks[name] for name in left}, pool):
+                study.run(name, result)
+                bar.update()
     for clips in folder.glob('clips-*.npy'): clips.unlink()
-    def of(kind): return [row for name, row in study.runs.items() if _kind(name) == kind]
-    return study.finish(seeds=seeds, **{kind: of(kind) for kind in _KINDS})
+    names = dict.fromkeys([*tasks, *study.runs]) # what was asked for, and what else is there
+    rows = {kind: [study.runs[name] for name in names if _kind(name) == kind] for kind in _KINDS}
+    return study.finish(seeds=sorted({row['seed'] for row in rows['rows']}), **rows)

@@ -4,6 +4,25 @@
 
 #if KWS_DSP
 
+static inline void keep_upper_bits(int8_t* bytes, int down, uint32_t mask, uint32_t turned) {
+  const uint32_t word = (kws_load_word(bytes) >> down & mask) ^ turned;
+  __builtin_memcpy(bytes, &word, sizeof word);
+}
+
+// Of every byte, a number with a sign, the upper bits become a code that counts up from -128. n_bytes: a multiple of 4.
+static void shift_down(int8_t* bytes, int n_bytes, int down) {
+  const uint32_t ones = 0x01010101u, mask = ones * (0xFFu >> down), turned = ones * (0x80u | 0x80u >> down);
+  const int8_t* const end = bytes + n_bytes;
+  for (; n_bytes % 16 > 0; n_bytes -= 4, bytes += 4) keep_upper_bits(bytes, down, mask, turned);
+  for (; bytes < end; bytes += 16) {
+    KWS_KEEP(bytes);
+    keep_upper_bits(bytes, down, mask, turned);
+    keep_upper_bits(bytes + 4, down, mask, turned);
+    keep_upper_bits(bytes + 8, down, mask, turned);
+    keep_upper_bits(bytes + 12, down, mask, turned);
+  }
+}
+
 void kws_conv2d_pairs_packed_rows_s8(const kws_conv2d_pairs_packed* layer, int first_row, int end_row,
                                      const int8_t* input, int8_t* output, uint32_t* pairs) {
   const kws_conv2d_pairs* l = &layer->pairs;
@@ -31,6 +50,7 @@ void kws_conv2d_pairs_packed_rows_s8(const kws_conv2d_pairs_packed* layer, int f
     kws_pairs_filter_rows(&job);
     job.output += l->output_width;
   }
+  if (layer->down > 0) shift_down(output + first_row * row_bytes, (end_row - first_row) * row_bytes, layer->down);
 }
 
 #endif

@@ -9,8 +9,6 @@ typedef void (*dot4)(const int8_t* input, const uint32_t* packed_weights, int32_
 // n: what `dot` calls the number of inputs.
 static inline void connect(const kws_fully_connected_dot4* l, dot4 dot, int32_t n, int32_t group_words,
                            const int8_t* input, int8_t* output) {
-  const kws_narrow_outputs outputs = {l->bias,          l->multiplier,     l->shift,
-                                      l->output_offset, l->activation_min, l->activation_max};
   const uint32_t* group = l->packed_weights;
   int32_t sums[4];
   for (int32_t o = 0; o < l->outputs; ++o) {
@@ -18,7 +16,8 @@ static inline void connect(const kws_fully_connected_dot4* l, dot4 dot, int32_t 
       dot(input, group, n, sums);
       group += group_words;
     }
-    output[o] = kws_narrow_output(outputs, o, sums[o % 4]);
+    const int32_t q = kws_requantize(sums[o % 4] + l->bias[o], l->multiplier[o], l->shift[o]) + l->output_offset;
+    output[o] = (int8_t)kws_clamp(q, l->activation_min, l->activation_max);
   }
 }
 

@@ -127,7 +127,7 @@ void kws_fully_connected_dot4_s8(const kws_fully_connected_dot4* layer, const in
 // Four dot products of 4 * n_words inputs with one group of packed weights. sums: [4].
 void kws_dot4_s8(const int8_t* input, const uint32_t* packed_weights, int32_t n_words, int32_t* sums);
 
-// The same with weights of 4 and 2 bits, inputs a multiple of 8. packed_weights: a group is [inputs / 2] words of 4 bits
+// The same with weights of 4 and 2 bits, inputs a multiple of 8, shifts of any sign. packed_weights: a group is [inputs / 2] words of 4 bits
 // (kws_dot4_w4_s8.S), or [inputs / 4] words of 2 bits, as many unused ones before them as make a multiple of
 // KWS_DOT4_W2_BLOCK_WORDS, and three for each four such blocks (kws_dot4_w2_s8.S).
 void kws_fully_connected_dot4_w4_s8(const kws_fully_connected_dot4* layer, const int8_t* input, int8_t* output);
@@ -207,6 +207,7 @@ void kws_conv2d_pairs_rows_s8(const kws_conv2d_pairs* layer, int first_row, int 
 typedef struct {
   kws_conv2d_pairs pairs;          // without filters
   int16_t weight_bits;             // 4 or 2
+  int16_t down;                    // the output has 8 - down bits, 0..7: -128 ... -129 + (256 >> down)
   uint32_t mask, offset;           // see kws_unpack_pairs.S
   const uint32_t* packed_filters;  // [output_channels][14], or [12] where weights have 2 bits
 } kws_conv2d_pairs_packed;

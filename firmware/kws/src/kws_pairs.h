@@ -26,7 +26,7 @@ static inline uint32_t odd_pair(uint32_t bytes) { return spread_by_5(kws_odd_byt
 // Group m of a row is the columns 4m + 2 - pad_left ... 4m + 5 - pad_left. The head takes groups 0..2, block k takes
 // groups 4k + 2 ... 4k + 6, the even words first. Only the first group and the last may hang over the edge: they are
 // loaded from inside and shifted, and the zero point takes the place of what is outside.
-static void widen_row(const kws_conv2d_pairs* l, const int8_t* row, uint32_t* head, uint32_t* block) {
+static inline void widen_row(const kws_conv2d_pairs* l, const int8_t* row, uint32_t* head, uint32_t* block) {
   const uint32_t zero_bytes = (uint32_t)l->input_zero * 0x01010101u;
   const int left_outside = l->pad_left - 2, right_outside = 16 * l->blocks + 12 - left_outside - l->input_width;
   uint32_t bytes = (kws_load_word(row) ^ sign_bits) << (8 * left_outside);
@@ -62,7 +62,7 @@ static void widen_row(const kws_conv2d_pairs* l, const int8_t* row, uint32_t* he
 }
 
 // From pairs of columns that count from -128 to pairs that count from the input's zero point. n: even.
-KWS_SMALL static void take_zero(uint32_t* pairs, int n, uint32_t zero) {
+KWS_SMALL static inline void take_zero(uint32_t* pairs, int n, uint32_t zero) {
   const uint32_t zeros = zero | zero << 21;
   for (uint32_t* const end = pairs + n; pairs < end; pairs += 2) {
     pairs[0] -= zeros;
@@ -70,7 +70,7 @@ KWS_SMALL static void take_zero(uint32_t* pairs, int n, uint32_t zero) {
   }
 }
 
-static void widen_rows(const kws_conv2d_pairs* l, int first, int end, const int8_t* input, uint32_t* pairs) {
+static inline void widen_rows(const kws_conv2d_pairs* l, int first, int end, const int8_t* input, uint32_t* pairs) {
   uint32_t* const blocks = pairs + l->input_height * HEAD_WORDS;
   for (int row = first; row < end; ++row)
     widen_row(l, input + row * l->input_width, pairs + row * HEAD_WORDS, blocks + row * BLOCK_WORDS);
