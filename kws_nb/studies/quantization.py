@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WIDTHS', 'BREVITAS', 'after_training', 'in_training', 'pack_hits', 'unpack_hits', 'brevitas_tinyconv',
-           'compare_quantization']
+           'compare_quantization', 'rows_of', 'Difference', 'difference']
 
 # %% ../../nbs/studies/quantization.ipynb #1076cc69
 import json, multiprocessing
@@ -12,7 +12,7 @@ import numpy as np
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -270,3 +270,33 @@ def compare_quantization(data:Data,
     names = dict.fromkeys([*tasks, *study.runs]) # what was asked for, and what else is there
     rows = {kind: [study.runs[name] for name in names if _kind(name) == kind] for kind in _KINDS}
     return study.finish(seeds=sorted({row['seed'] for row in rows['rows']}), **rows)
+
+# %% ../../nbs/studies/quantization.ipynb #68bf3b30
+def rows_of(result:dict, scheme:Scheme|str, kind:str='rows')->list: # one for each seed
+    "The runs of a scheme; as text also 'float', the networks as they were trained. Kinds: rows, integers, library."
+    found = [row for row in result[kind] if row['name'] == str(scheme)]
+    if not found: raise KwsError(f'The study has no {scheme} among its {kind}')
+    return sorted(found, key=lambda row: row['seed'])
+
+@dataclass(frozen=True)
+class Difference:
+    "The mean accuracy of a scheme in per cent, and how many points it lies above another's."
+    mean: float
+    points: float
+    over_seeds: tuple # 95 % interval
+    over_clips: tuple
+
+    def __str__(self)->str:
+        low, high = self.over_clips
+        return f'{self.mean:.1f} % ({self.points:+.1f} [{low:+.1f}, {high:+.1f}])'
+    __repr__ = __str__
+
+def difference(rows:list, base:list # of `rows_of`, the same seeds and clips
+              )->Difference:
+    "Two schemes from the same networks, in pairs."
+    if [row['seed'] for row in rows] != [row['seed'] for row in base]:
+        raise KwsError('Two schemes are compared over the same seeds, and these have others')
+    hits, before = (np.sum([unpack_hits(row) for row in side], 0) for side in (rows, base))
+    shares, others = (100*np.array([row['correct']/row['n'] for row in side]) for side in (rows, base))
+    clips = tuple(100*x for x in clip_interval(hits, before, len(rows)))
+    return Difference(float(shares.mean()), float((shares - others).mean()), t_interval(shares - others), clips)
