@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['LAYERS', 'LEARNED', 'INPUT_SCALE', 'TUNING', 'Scheme', 'QuantTinyConv', 'save_quantized', 'load_quantized',
-           'post_train', 'Tuning', 'augmented', 'fine_tune']
+           'post_train', 'Tuning', 'augmented', 'fine_tune', 'feature_codes', 'is_deployable', 'check_deployable',
+           'to_integer']
 
 # %% ../nbs/library/qat.ipynb #540585e2
 import copy, json, math
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 from torch import nn
 from torch.nn import functional as F
 from .core import *
@@ -21,6 +23,7 @@ from .convert import calibration_clips
 from .host import *
 from .data import *
 from .features import MAX_FEATURE, micro_features
+from .integer import IntegerTinyConv
 from .models import TinyConv
 from .quantize import *
 from .quantizers import *
@@ -44,7 +47,8 @@ class Scheme:
 
     def __post_init__(self):
         name = self.format.removeprefix('MX ')
-        for bits in {self.weights, self.activations} - {None}: check_format(name, bits)
+        for bits in {self.weights, self.activations}:
+            if bits is not None: check_format(name, bits)
         if self.format == 'MX int': raise KwsError('format is MX int; expected MX and a minifloat')
         if self.method not in (*RANGES, *LEARNED):
             raise KwsError(f'method is {self.method!r}; expected one of {", ".join((*RANGES, *LEARNED))}')
@@ -64,23 +68,24 @@ LEARNED = ('ste', 'lsq')
 # %% ../nbs/library/qat.ipynb #40f3297d
 INPUT_SCALE = float(np.float32(MAX_FEATURE*FEATURE_SCALE/255)) # codes 0..255 for all features that there are
 
-class QuantTinyConv(TinyConv):
-    "TinyConv that rounds as its scheme says: weights and hidden values, and the input to int8."
+class _RoundedTinyConv(TinyConv): # what rounds, and how the input is rounded
+    conv:Any; linear:Any; rounds:Any; mean:Any; deviation:Any # modules and buffers
+
     def __init__(self, scheme:Scheme, channels:int=8, dropout:float=0., labels:Sequence[str]=LABELS)->None:
         super().__init__(channels, dropout, labels)
         self.scheme = scheme
         learned = scheme.method if scheme.method in LEARNED else ''
-        def quantizer(bits, shape=(), signed=True):
+        def quantizer(bits:int, shape:tuple=(), signed:bool=True)->nn.Module:
             if scheme.format.startswith('MX '): return MXQuantizer(scheme.format[3:])
             return Quantizer(bits, shape, scheme.format, signed, learned)
         self.rounds = nn.ModuleDict()
         for name in scheme.layers if scheme.weights else ():
             weight = getattr(self, name).weight
             shape = (len(weight), *(1,)*(weight.dim() - 1)) if scheme.per_channel else ()
-            self.rounds[name] = quantizer(scheme.weights, shape)
+            self.rounds[name] = quantizer(scheme.weights or 8, shape)
         if scheme.activations: self.rounds['hidden'] = quantizer(scheme.activations, signed=False)
         for name in LAYERS if scheme.course else ():
-            self.rounds[f'{name}_bias'] = Quantizer(scheme.weights, learned=learned)
+            self.rounds[f'{name}_bias'] = Quantizer(scheme.weights or 8, learned=learned)
         # the convolution's weights are those for features (x - mean)/deviation
         for name, value in (('mean', 0.), ('deviation', 1.)): self.register_buffer(name, torch.tensor(value))
 
@@ -89,14 +94,27 @@ class QuantTinyConv(TinyConv):
     def quantize_input(self, x:torch.Tensor)->torch.Tensor:
         "The features as their codes stand for them."
         if self.scheme.activations is None: return x
-        top = 2**self.scheme.weights - 1 if self.scheme.course else 255
+        top = 2**(self.scheme.weights or 8) - 1 if self.scheme.course else 255
         scale = INPUT_SCALE*255/top
         return torch.round(x/scale).clamp(0, top)*scale
 
+# %% ../nbs/library/qat.ipynb #b0d61797
+class QuantTinyConv(_RoundedTinyConv):
+    "TinyConv that rounds as its scheme says: weights and hidden values, and the input to int8."
     def folded(self)->tuple[torch.Tensor,torch.Tensor]: # weight, bias
         "The convolution's rounded weights for features as they are, and its bias."
         weight = self._rounded('conv', self.conv.weight)/self.deviation
         return weight, self._rounded('conv_bias', self.conv.bias - self.mean*weight.sum((1, 2, 3)))
+
+    @torch.no_grad()
+    def standardize(self, mean:float, deviation:float)->None:
+        "Weights for features (x - mean)/deviation, as the float network was trained."
+        self.conv.bias += mean*self.conv.weight.sum((1, 2, 3))
+        self.conv.weight *= deviation
+        rounds:Any = self.rounds['conv'] if 'conv' in self.rounds else None
+        if isinstance(rounds, Quantizer): rounds.log_scale.add_(math.log(deviation))
+        self.mean.fill_(mean)
+        self.deviation.fill_(deviation)
 
     def hidden(self, x:torch.Tensor)->torch.Tensor: # features as `quantize_input` gives them
         "The convolution's output, before it is rounded: where it is, codes from 0 are its RELU."
@@ -144,6 +162,7 @@ def _started(model, scheme, calibration, dropout=0.): # with the scales that the
     quantized = QuantTinyConv(scheme, model.channels, dropout, model.labels)
     quantized.load_state_dict(model.state_dict(), strict=False)
     method, rounds = scheme.method if scheme.method in RANGES else 'mse', quantized.rounds
+    layer:Any
     for name, quantizer in rounds.items():
         if isinstance(quantizer, MXQuantizer): continue
         layer = getattr(quantized, name.removesuffix('_bias'), None)
@@ -161,7 +180,7 @@ def post_train(model:TinyConv, # float
     "The network quantised after training."
     if scheme.method not in RANGES:
         raise KwsError(f'{scheme.method} is learned in training; after it, take one of {", ".join(RANGES)}')
-    return _started(model, scheme, calibration).eval()
+    with torch_threads(1): return _started(model, scheme, calibration).eval()
 
 # %% ../nbs/library/qat.ipynb #dd53c551
 @dataclass(frozen=True)
@@ -195,29 +214,20 @@ def augmented(model:TinyConv, data:Data, epoch:int, tuning:Tuning
 
 # %% ../nbs/library/qat.ipynb #739d19bd
 class _TuningRun(Run): # saves and loads itself
-    def __init__(self, model:TinyConv, scheme:Scheme, tuning:Tuning, calibration:np.ndarray, key:str)->None:
-        self.settings, self.key, self.history, self.best, self.best_epoch = tuning, key, [], {}, -1
-        self.model = _started(model, scheme, calibration, tuning.dropout)
+    def __init__(self, model:nn.Module, tuning:Tuning, key:str)->None:
+        self.settings:Any = tuning
+        self.key, self.history, self.best, self.best_epoch = key, [], {}, -1
+        self.model:Any = model
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        groups = dict(weights=dict(lr=tuning.lr, weight_decay=tuning.weight_decay), scales=dict(lr=tuning.scale_lr))
+        groups:dict[str,dict] = dict(weights=dict(lr=tuning.lr, weight_decay=tuning.weight_decay),
+                                     scales=dict(lr=tuning.scale_lr))
         for kind, group in groups.items():
             group['params'] = [p for name, p in named if name.endswith('log_scale') == (kind == 'scales')]
             group['highest'] = group['lr']
         order_triton() # the optimizer loads it
         self.optimizer = torch.optim.Adam([group for group in groups.values() if group['params']])
 
-    @torch.no_grad()
-    def standardize(self, mean:float, deviation:float)->None:
-        "Weights for features (x - mean)/deviation, as the float network was trained."
-        model = self.model
-        model.conv.bias += mean*model.conv.weight.sum((1, 2, 3))
-        model.conv.weight *= deviation
-        if isinstance(model.rounds['conv'] if 'conv' in model.rounds else None, Quantizer):
-            model.rounds['conv'].log_scale += math.log(deviation)
-        model.mean.fill_(mean)
-        model.deviation.fill_(deviation)
-
-    def finished(self)->QuantTinyConv:
+    def finished(self)->nn.Module:
         "A copy of the network."
         return copy.deepcopy(self.model)
 
@@ -251,8 +261,8 @@ def _tune_epoch(run, x, y, taught, offset): # mean loss, share of right answers
         loss.backward()
         run.optimizer.step()
         total, right = total + loss.item()*len(batch), right + int((logits.argmax(1) == y[batch]).sum())
-    if not math.isfinite(total):
-        raise KwsError(f'The loss is {total} in epoch {epoch + 1}: take a lower learning rate than {tuning.lr:g}')
+    if not math.isfinite(total) or not all(p.isfinite().all() for p in model.parameters()):
+        raise KwsError(f'The loss is {total:g} in epoch {epoch + 1}: take a lower learning rate than {tuning.lr:g}')
     return total/len(y), right/len(y)
 
 # %% ../nbs/library/qat.ipynb #3ed928e6
@@ -267,8 +277,9 @@ def fine_tune(model:TinyConv,     # float, trained
               tuning:Tuning=TUNING,
               checkpoint:Path|str|None=None, # saved after each epoch, resumed if there
               progress:bool=True, # show a progress bar
-              epochs:Callable|None=None # number -> what `augmented` gives, the default
-             )->Trained:          # whose model is a `QuantTinyConv`
+              epochs:Callable|None=None, # number -> what `augmented` gives, the default
+              network:Callable|None=None # another library's, of model, scheme, calibration and dropout
+             )->Trained:          # whose model is a `QuantTinyConv`, or that network
     "Train a network on, rounded as it will be; the one returned has the least loss on validation clips."
     if scheme.method not in LEARNED:
         raise KwsError(f'{scheme.method} is for networks that are trained; to train, take one of {", ".join(LEARNED)}')
@@ -277,15 +288,15 @@ def fine_tune(model:TinyConv,     # float, trained
         raise KwsError(f'The model knows {", ".join(model.labels)}; the data has {", ".join(data.labels)}')
     weights = digest(*(v.numpy() for v in model.state_dict().values()))
     key = f'{scheme} {tuning} {weights} {data_hash(data)}'
-    run = _TuningRun(model, scheme, tuning, calibration_clips(data), key)
+    run = _TuningRun((network or _started)(model, scheme, calibration_clips(data), tuning.dropout), tuning, key)
     plain, validation = (micro_features(getattr(data, part).clips) for part in ('training', 'validation'))
-    run.standardize(float(plain.mean(dtype=np.float64)), float(plain.std(dtype=np.float64)))
+    run.model.standardize(float(plain.mean(dtype=np.float64)), float(plain.std(dtype=np.float64)))
     if checkpoint and Path(checkpoint).is_file(): run.load(checkpoint)
     draw = epochs or (lambda epoch: augmented(model, data, epoch, tuning))
     left = range(len(run.history), tuning.epochs)
     bar = progress_bar(about='training', show=progress, total=tuning.epochs, initial=left.start, unit='epoch')
     with torch_threads(1), bar, ThreadPoolExecutor(1) as pool:
-        upcoming = pool.submit(draw, left.start) if left else None
+        upcoming:Any = pool.submit(draw, left.start) if left else None
         for epoch in left:
             x, y, taught = map(torch.as_tensor, upcoming.result())
             if epoch + 1 in left: upcoming = pool.submit(draw, epoch + 1)
@@ -297,3 +308,50 @@ def fine_tune(model:TinyConv,     # float, trained
             bar.update()
             bar.set_postfix(loss=f'{loss:.3f}', validation=f'{100*run.history[-1]["validation"]:.1f} %')
     return run.trained()
+
+# %% ../nbs/library/qat.ipynb #4f3a5541
+def feature_codes(features:np.ndarray)->np.ndarray: # int8
+    "Features as the integer network takes them."
+    return (np.clip(np.rint(np.asarray(features, np.float64)/INPUT_SCALE), 0, 255) - 128).astype(np.int8)
+
+def _undeployable(scheme): # why not; '' where the board runs it
+    if None in (scheme.weights, scheme.activations): return 'weights and hidden values must have bits'
+    if scheme.format != 'int': return f'{scheme.format} is no integer'
+    if scheme.course: return 'biases of few bits are for comparison only'
+    if not scheme.symmetric: return 'the codes of weights must be symmetric'
+    return '' if set(scheme.layers) == set(LAYERS) else 'both layers must be quantised'
+
+def is_deployable(scheme:Scheme)->bool:
+    "Whether `to_integer` takes it."
+    return not _undeployable(scheme)
+
+def check_deployable(scheme:Scheme)->None:
+    "Refuse what `to_integer` would."
+    if problem := _undeployable(scheme): raise KwsError(f'The board does not run this scheme: {problem}')
+
+def to_integer(model:QuantTinyConv,
+               calibration:np.ndarray # features of training clips: they give the range of the scores
+              )->IntegerTinyConv:
+    "The network that is deployed. It answers as the simulation but where a score is rounded across another."
+    scheme, rounds = model.scheme, model.rounds
+    check_deployable(scheme)
+    assert scheme.weights and scheme.activations # says check_deployable
+    model.eval()
+    with torch.no_grad():
+        logits = model(_check_calibration(calibration))
+        _, output_scale, zero_point = quantize_asymmetric(logits.flatten())
+        hidden_scale = rounds['hidden'].scale.double()
+        def numbers(name, bias, input_scale, output_scale): # codes, scale of each channel, bias
+            codes = rounds[name].codes(getattr(model, name).weight)
+            scale = rounds[name].scale.double().flatten().expand(len(codes))/(model.deviation if name == 'conv' else 1)
+            # of weights that are all zero only the bias is left: any scale that tells it well
+            scale = torch.where(codes.flatten(1).any(1), scale, output_scale/input_scale/1024).float()
+            return codes.numpy(), scale.numpy(), torch.round(bias/(input_scale*scale.double())).numpy()
+        conv, conv_scale, conv_bias = numbers('conv', model.folded()[1], INPUT_SCALE, hidden_scale)
+        linear, linear_scale, linear_bias = numbers('linear', model.linear.bias, hidden_scale, output_scale.double())
+    stored = next(bits for bits in (2, 4, 8) if bits >= scheme.weights)
+    return IntegerTinyConv(
+        labels=model.labels, conv=conv[:, 0], conv_scale=conv_scale, conv_bias=conv_bias, linear=linear,
+        linear_scale=linear_scale, linear_bias=linear_bias, input_scale=INPUT_SCALE, input_zero_point=-128,
+        hidden_scale=float(hidden_scale), output_scale=float(output_scale), output_zero_point=int(zero_point) - 128,
+        hidden_bits=scheme.activations, weight_bits=stored)

@@ -41,8 +41,9 @@ class _Fake(torch.autograd.Function):
         return gradient*inside, of_scale, None, None, None, None, None
 
 # %% ../nbs/library/quantizers.ipynb #4f49bcbb
-class Quantizer(nn.Module):
-    "Numbers as codes times a scale: integers of k bits, or a minifloat's values."
+class _Codes(nn.Module): # which there are
+    low:torch.Tensor; high:torch.Tensor
+
     def __init__(self,
                  bits:int=8,        # 2..8
                  shape:tuple=(),    # of the scale: `()`, or `(channels, 1, ...)` for one a channel
@@ -68,6 +69,9 @@ class Quantizer(nn.Module):
     def _rounded(self, v):
         return torch.round(v) if self.format == 'int' else round_minifloat(v, *MINIFLOATS[self.format])
 
+# %% ../nbs/library/quantizers.ipynb #3f893ab8
+class Quantizer(_Codes):
+    "Numbers as codes times a scale: integers of k bits, or a minifloat's values."
     @torch.no_grad()
     def start(self,
               x:torch.Tensor,     # numbers as they will come

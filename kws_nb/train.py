@@ -319,6 +319,7 @@ def _start(data, settings, features, model, validation, device):
     if model is TinyConv: model = partial(TinyConv, labels=data.labels)
     return Run(settings, key, model, mean, deviation, offset, device)
 
+# %% ../nbs/04_training.ipynb #22094ace
 def _mean_loss(run, losses, n): # of n clips, from that of each batch; the last batch may be smaller
     settings = run.settings
     sizes = torch.full((len(losses),), settings.batch_size).double()

@@ -37,6 +37,7 @@ RUNS = {
     f"evaluate {MODEL}.safetensors": "train",
     f"evaluate {MODEL}.tflite": "train convert",
     f"evaluate {MODEL}.tflite --board": "train firmware",
+    f"quantize {MODEL}.safetensors": "train",
     f"verify {MODEL}.tflite": "firmware convert",
     f"verify {MODEL}.tflite --engine litert": "firmware convert",
     f"verify {MODEL}.tflite --engine tflite-micro": "firmware convert",
@@ -76,8 +77,8 @@ features = micro_features(fit_length(to_int16(read_clip(example("yes"))))).shape
 def begin(*args, **kwargs): raise KwsError("begun")
 
 for name in ("demo.run_demo", "demo.make_reference", "data.download_speech_commands", "tables.write_frontend_sources",
-             "bench.run_bench", "keywords.train_keywords", "keywords.evaluate_file", "litert.convert_checkpoint",
-             "verify.verify", "arduino.write_arduino_library"):
+             "bench.run_bench", "keywords.train_keywords", "keywords.quantize_checkpoint", "keywords.evaluate_file",
+             "litert.convert_checkpoint", "verify.verify", "arduino.write_arduino_library"):
     module, function = name.split(".")
     module = import_module(f"kws_nb.{module}")
     assert hasattr(module, function), name
@@ -175,7 +176,10 @@ def test_a_module_names_what_it_lacks_or_is_imported(without):
     for name, text in failed.items():
         assert re.match(r"\w+ is not installed, and kws_nb[\w.]+ needs it: ", text), (name, text)
         assert text.split(": ", 1)[1] in pip, (name, text)
-    heavy = {"train": {"train", "models", "quantize", "prune"}, "notebook": {"widgets.explorer", "widgets.recorder"}}
+    heavy = {
+        "train": {"train", "models", "quantize", "quantizers", "qat", "prune"},
+        "notebook": {"widgets.explorer", "widgets.recorder"},
+    }
     expected = heavy.get(extra, set()) if extra != "everything" else heavy["train"] | heavy["notebook"]
     assert {f"kws_nb.{name}" for name in expected} <= set(failed), failed
     assert extra in (*heavy, "everything") or not failed, failed
@@ -232,7 +236,8 @@ def test_each_extra_brings_the_modules_that_it_is_named_for():
 def test_every_package_that_the_modules_import_is_asked_for():
     "A new import has to stand in settings.ini, and that of an extra in `EXTRAS`."
     brought_by = packages_distributions()
-    in_extras = {module for modules in EXTRAS.values() for module in modules} | {"onnx_tf"}
+    alone = {"onnx_tf", "brevitas"}  # without their dependencies; who imports them says how to install them
+    in_extras = {module for modules in EXTRAS.values() for module in modules} | alone
     for path in (root / "kws_nb").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -25,6 +25,8 @@ WIDGETS = {  # what a widget's picture shows, by the first word of its text
     "SpectrogramExplorer": "The spectrogram explorer: sliders beside a word's waveform, spectrogram, mel spectrogram, "
     "MFCC and the device's features",
     "SizeExplorer": "The size explorer: sliders for a network's shape beside its parameters, operations, flash and RAM",
+    "QuantExplorer": "The quantisation explorer: a slider for bits and buttons for grid, scale, range and layer, above "
+    "the weights' histograms with the grid's values as lines, the error of each weight, and the accuracy over the bits",
 }
 
 

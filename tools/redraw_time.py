@@ -1,13 +1,16 @@
-"""How long the explorer takes to redraw, from the key that moves a slider to plotly's last stroke.
+"""How long the explorers take to redraw, from the key that moves a slider to plotly's last stroke.
 
 Medians in headless Chromium:
 
 python tools/redraw_time.py [moves of each slider]
+
+The quantisation explorer's slider goes through all bits: with settings that are new, and with the same again.
 """
 
 import statistics
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 from jupyterlab import chromium, jupyterlab, run_notebook, write_notebook
@@ -18,35 +21,60 @@ HOOK = """() => {
 }"""
 
 
+def timed(page, key):
+    "Milliseconds of one move."
+    page.keyboard.press(key)
+    page.wait_for_function("window.drawn")
+    ms = page.evaluate("window.drawn - window.pressed")
+    page.wait_for_timeout(300)
+    return ms
+
+
 def redraw_ms(page, slider, moves):
-    "Milliseconds of each move: one to the right, one back."
+    "Of each move: one to the right, one back."
     page.locator(f".widget-slider:has(label:text-is('{slider}')) .noUi-handle").first.focus()
-    times = []
-    for move in range(moves):
-        page.keyboard.press("ArrowLeft" if move % 2 else "ArrowRight")
-        page.wait_for_function("window.drawn")
-        times.append(page.evaluate("window.drawn - window.pressed"))
-        page.wait_for_timeout(300)
-    return times
+    return [timed(page, "ArrowLeft" if move % 2 else "ArrowRight") for move in range(moves)]
+
+
+def through_the_bits_ms(page, method):
+    "From 2 to 8, then back: settings that are new, and the same again."
+    handle = page.locator(".widget-slider:has(label:text-is('bits')) .noUi-handle")
+    page.get_by_role("button", name=method, exact=True).click()
+    page.wait_for_timeout(1000)
+    handle.focus()
+    return [[timed(page, key) for _ in range(6)] for key in ("ArrowRight", "ArrowLeft")]
+
+
+def say(what, times):
+    median, fastest, slowest = statistics.median(times), min(times), max(times)
+    print(f"{what:20}median {median:4.0f} ms, fastest {fastest:4.0f}, slowest {slowest:4.0f}")
+
+
+@contextmanager
+def shown(folder, url, module, *sources):
+    "A page with the widget that the last source makes."
+    write_notebook(Path(folder) / f"{module}.ipynb", f"from kws_nb.widgets.{module} import *", *sources)
+    with chromium(viewport={"width": 1280, "height": 1100}) as page:
+        run_notebook(page, url, f"{module}.ipynb")
+        page.wait_for_function("document.querySelector('.js-plotly-plot')?.data?.length", timeout=240_000)
+        page.wait_for_timeout(3000)
+        page.evaluate(HOOK)
+        yield page
 
 
 if __name__ == "__main__":
     moves = int(sys.argv[1]) if len(sys.argv) > 1 else 21
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        jupyterlab(folder) as url,
-        chromium(viewport={"width": 1280, "height": 1100}) as page,
-    ):
-        write_notebook(
-            Path(folder) / "explorer.ipynb",
-            "from kws_nb.widgets.explorer import SpectrogramExplorer",
-            "SpectrogramExplorer()",
-        )
-        run_notebook(page, url, "explorer.ipynb")
-        page.wait_for_selector(".js-plotly-plot .hm")
-        page.wait_for_timeout(3000)
-        page.evaluate(HOOK)
-        for slider in ("window, ms", "hop, ms", "n_mels", "mel, Hz", "top_db, dB"):
-            times = redraw_ms(page, slider, moves)
-            median, fastest, slowest = statistics.median(times), min(times), max(times)
-            print(f"{slider:12}median {median:4.0f} ms, fastest {fastest:4.0f}, slowest {slowest:4.0f}")
+    with tempfile.TemporaryDirectory() as folder, jupyterlab(folder) as url:
+        with shown(folder, url, "explorer", "SpectrogramExplorer()") as page:
+            for slider in ("window, ms", "hop, ms", "n_mels", "mel, Hz", "top_db, dB"):
+                say(slider, redraw_ms(page, slider, moves))
+        with shown(
+            folder,
+            url,
+            "quant_explorer",
+            "e = QuantExplorer()\nc = e.controls\nc.symmetric.value, c.bits.value = False, 2\ne",
+        ) as page:
+            for method in ("min-max", "percentile", "MSE"):
+                new, again = through_the_bits_ms(page, method)
+                say(f"bits, {method}", new)
+                say("    again", again)

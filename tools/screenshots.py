@@ -64,7 +64,25 @@ def size_explorer(folder, url):
         (root / "kws_nb/widgets/size_explorer.png").write_bytes(shrink(picture))
 
 
-WIDGETS = {"recorder": recorder, "explorer": explorer, "size_explorer": size_explorer}
+def quant_explorer(folder, url):
+    "Three bits, after more of them, as wide as a phone shows a picture."
+    used = "explorer = QuantExplorer()\nfor bits in (8, 6, 5, 4, 3): explorer.controls.bits.value = bits\n"
+    used += "explorer.layout.width = '352px'\nexplorer"
+    write_notebook(folder / "quant_explorer.ipynb", "from kws_nb.widgets.quant_explorer import QuantExplorer", used)
+    with chromium(viewport={"width": 1280, "height": 1200}) as page:
+        run_notebook(page, url, "quant_explorer.ipynb")
+        page.wait_for_selector(".js-plotly-plot .barlayer .point", timeout=240_000)
+        page.wait_for_timeout(2000)  # the notebook scrolls to its end
+        picture = page.locator(".kws-quant-place").first.screenshot()
+        (root / "kws_nb/widgets/quant_explorer.png").write_bytes(shrink(picture))
+
+
+WIDGETS = {
+    "recorder": recorder,
+    "explorer": explorer,
+    "size_explorer": size_explorer,
+    "quant_explorer": quant_explorer,
+}
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder, jupyterlab(folder) as url:

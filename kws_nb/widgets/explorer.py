@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LONGEST_DRAWN', 'FFT_SIZES', 'TITLES', 'FeatureSettings', 'db_of_loudest', 'explore', 'summary', 'panel_traces',
            'hz_ticks', 'panel_axes', 'panel_layout', 'spectrogram_figure', 'clip_choices', 'wav_bytes', 'packed',
-           'changes', 'PanelsView', 'Controls', 'SpectrogramExplorer']
+           'changes', 'FigureView', 'PanelsView', 'Controls', 'SpectrogramExplorer']
 
 # %% ../../nbs/widgets/explorer.ipynb #99fd1a8d
 import anywidget, base64, html, io, json, os, traitlets
@@ -178,17 +178,20 @@ def changes(new:dict, old:dict)->dict:
     return {key: value for key, value in new.items() if not np.array_equal(value, old[key])}
 
 # %% ../../nbs/widgets/explorer.ipynb #72d81e30
-class PanelsView(anywidget.AnyWidget):
-    "The five panels in the browser."
+class FigureView(anywidget.AnyWidget):
+    "A plotly figure in the browser, as wide as its place; what `figure` is set to is drawn."
     _drawing = (files('kws_nb.widgets')/'explorer.mjs').read_text(encoding='utf-8')
     _esm = 'const module = undefined;' + get_plotlyjs() + _drawing # where plotly.js finds a module, it hides in it
     figure = traitlets.Dict().tag(sync=True)
-    _traces:list # what is drawn
-    _axes:dict
 
     def __init__(self, **kwargs)->None:
         super().__init__(**kwargs)
         self.on_msg(lambda *_: self.send_state('figure')) # a page is ready: what was sent before is lost on it
+
+class PanelsView(FigureView):
+    "The five panels in the browser."
+    _traces:list # what is drawn
+    _axes:dict
 
     def show(self, samples:np.ndarray, settings:FeatureSettings=FeatureSettings())->str: # its `summary`
         "Draw a clip: the first time all, then what changed."
