@@ -360,9 +360,11 @@ def test_wheel_carries_what_the_widgets_show(wheel):
     assert (site / "kws_nb/py.typed").is_file(), "without this file a type checker believes no annotation"
     code = """
 from kws_nb.widgets.explorer import SpectrogramExplorer
+from kws_nb.widgets.quant_explorer import QuantExplorer
 from kws_nb.widgets.recorder import Recorder
 from kws_nb.widgets.size_explorer import SizeExplorer
-for widget in (SpectrogramExplorer(), Recorder(root='.'), SizeExplorer()):
+rounded = QuantExplorer(features=[[[1.]*40]*49], labels=[0])
+for widget in (SpectrogramExplorer(), Recorder(root='.'), SizeExplorer(), rounded):
     assert 'image/png' in widget._repr_mimebundle_(), widget
 """
     done = run(code, environment | {"KWS_NB_STATIC": "1"}, site)

@@ -65,9 +65,9 @@ def size_explorer(folder, url):
 
 
 def quant_explorer(folder, url):
-    "Three bits, after more of them, in a place as narrow as makes letters legible on a phone, where a page shrinks it."
+    "Three bits, after more of them, as wide as a phone shows a picture."
     used = "explorer = QuantExplorer()\nfor bits in (8, 6, 5, 4, 3): explorer.controls.bits.value = bits\n"
-    used += "explorer.layout.width = '480px'\nexplorer"
+    used += "explorer.layout.width = '352px'\nexplorer"
     write_notebook(folder / "quant_explorer.ipynb", "from kws_nb.widgets.quant_explorer import QuantExplorer", used)
     with chromium(viewport={"width": 1280, "height": 1200}) as page:
         run_notebook(page, url, "quant_explorer.ipynb")
