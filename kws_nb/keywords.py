@@ -23,8 +23,7 @@ from .features import micro_features
 from .results import *
 if TYPE_CHECKING:
     from kws_nb.qat import Scheme, Tuning
-    from kws_nb.qat import Scheme, Tuning
-from .train import Settings
+    from kws_nb.train import Settings
 
 # %% ../nbs/library/keywords.ipynb #fa404150
 @dataclass(frozen=True)
