@@ -4,6 +4,14 @@
 
 #if KWS_DSP
 
+KWS_SMALL void kws_pairs_take_zero(uint32_t* pairs, int n, uint32_t zero) {
+  const uint32_t zeros = zero | zero << 21;
+  for (uint32_t* const end = pairs + n; pairs < end; pairs += 2) {
+    pairs[0] -= zeros;
+    pairs[1] -= zeros;
+  }
+}
+
 void kws_conv2d_pairs_rows_s8(const kws_conv2d_pairs* l, int first_row, int end_row, const int8_t* input,
                               int8_t* output, uint32_t* pairs) {
   if (first_row >= end_row) return;

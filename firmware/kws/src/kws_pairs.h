@@ -62,13 +62,7 @@ static inline void widen_row(const kws_conv2d_pairs* l, const int8_t* row, uint3
 }
 
 // From pairs of columns that count from -128 to pairs that count from the input's zero point. n: even.
-KWS_SMALL static inline void take_zero(uint32_t* pairs, int n, uint32_t zero) {
-  const uint32_t zeros = zero | zero << 21;
-  for (uint32_t* const end = pairs + n; pairs < end; pairs += 2) {
-    pairs[0] -= zeros;
-    pairs[1] -= zeros;
-  }
-}
+void kws_pairs_take_zero(uint32_t* pairs, int n, uint32_t zero);
 
 static inline void widen_rows(const kws_conv2d_pairs* l, int first, int end, const int8_t* input, uint32_t* pairs) {
   uint32_t* const blocks = pairs + l->input_height * HEAD_WORDS;
@@ -76,9 +70,9 @@ static inline void widen_rows(const kws_conv2d_pairs* l, int first, int end, con
     widen_row(l, input + row * l->input_width, pairs + row * HEAD_WORDS, blocks + row * BLOCK_WORDS);
   if (l->input_zero == 0) return;
   const uint32_t zero = (uint32_t)l->input_zero;
-  take_zero(pairs + first * HEAD_WORDS, (end - first) * HEAD_WORDS, zero);
+  kws_pairs_take_zero(pairs + first * HEAD_WORDS, (end - first) * HEAD_WORDS, zero);
   for (int k = 0; k < l->blocks; ++k)
-    take_zero(blocks + (k * l->input_height + first) * BLOCK_WORDS, (end - first) * BLOCK_WORDS, zero);
+    kws_pairs_take_zero(blocks + (k * l->input_height + first) * BLOCK_WORDS, (end - first) * BLOCK_WORDS, zero);
 }
 
 #endif
