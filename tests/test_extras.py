@@ -244,7 +244,7 @@ def test_every_package_that_the_modules_import_is_asked_for():
             if isinstance(node, ast.ImportFrom) and not node.level:
                 names = [node.module]
             for module in {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"kws_nb"}:
-                distributions = {canonicalize_name(name) for name in brought_by[module]}
+                distributions = {canonicalize_name(name) for name in brought_by.get(module, ())}
                 assert module in in_extras or distributions & packages("base"), f"{path.name} imports {module}"
 
 
