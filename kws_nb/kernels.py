@@ -88,20 +88,32 @@ def _inside(f, y): # kernel rows of an output row that lie inside the image: fir
     top = y*f['stride_height'] - f['pad_top']
     return max(-top, 0), min(f['kernel_height'], f['input_height'] - top)
 
-def _pairs_cycles(f, read, kept=None): # estimated; read: bool `[channels, rows]`, kept: of each filter's 20 half rows
-    blocks, cycles = (f['output_width'] - _HEAD_OUTPUTS)//_BLOCK_OUTPUTS, 800.
-    cycles += f['input_height']*(82 + 43*blocks)*bool(read.any())
-    for c, rows in enumerate(map(np.flatnonzero, read)):
+def _seen_rows(f, read): # of the input
+    tops = np.flatnonzero(read.any(0))*f['stride_height'] - f['pad_top']
+    rows = (tops[:, None] + np.arange(f['kernel_height'])).reshape(-1)
+    return len(np.unique(rows[(rows >= 0) & (rows < f['input_height'])]))
+
+def _whole_cycles(f, read, listed): # of kws_pairs_filter_rows, estimated; listed: rows and filters are sought first
+    blocks, cycles = (f['output_width'] - _HEAD_OUTPUTS)//_BLOCK_OUTPUTS, 0
+    for rows in map(np.flatnonzero, read):
         ends = [_inside(f, y) for y in rows]
-        if kept is None:
-            units = 2*sum(end - first for first, end in ends)
-            fixed = 150 + 65*len({end for _, end in ends}) if ends else 0
-            cycles += fixed + len(ends)*(66 + 79*blocks) + units*(11 + 17*blocks)
-        else:
-            units = sum(int(kept[c][2*first:].sum()) for first, _ in ends)
-            fixed = 225 + 22*int(kept[c].sum()) if ends else 70
-            cycles += fixed + len(ends)*(98 + 72*blocks) + units*(12.5 + 19*blocks)
+        units, turns = 2*sum(end - first for first, end in ends), len({end for _, end in ends})
+        cycles += listed*(150 + 16*len(ends)) + len(ends)*(66 + 79*blocks) + units*(11 + 17*blocks)
+        cycles += 150 + 65*turns if turns else 0 # of loading the weights
     return cycles
+
+def _kept_cycles(f, read, kept): # of kws_pairs_kept_rows; kept: of each filter's 20 half rows
+    blocks, cycles = (f['output_width'] - _HEAD_OUTPUTS)//_BLOCK_OUTPUTS, 1100
+    for units, rows in zip(kept, map(np.flatnonzero, read)):
+        used = sum(int(units[2*_inside(f, y)[0]:].sum()) for y in rows)
+        cycles += len(rows)*(98 + 72*blocks) + used*(12.5 + 19*blocks) + 150
+        cycles += 136 + 22*int(units.sum()) if len(rows) else 0
+    return cycles
+
+def _pairs_cycles(f, read, kept=None, listed=True): # estimated; read: bool `[channels, rows]`
+    blocks = (f['output_width'] - _HEAD_OUTPUTS)//_BLOCK_OUTPUTS
+    seen = 350 + _seen_rows(f, read)*(82 + 43*blocks)
+    return seen + (_whole_cycles(f, read, listed) if kept is None else _kept_cycles(f, read, kept))
 
 def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
     bits, layer = layer.weight_bits, layer.unpacked or layer
@@ -122,7 +134,7 @@ def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
         named = {'pairs.rows': rows, 'packed_filters': ('uint32_t', words)}
     everything = np.ones((f['output_channels'], f['output_height']), bool)
     return Layer(kernel, fields, named, layer.inputs, layer.outputs, layer.comment, rows=layer.rows, scratch=scratch,
-                 weight_bits=bits, cycles=_pairs_cycles(f, everything))
+                 weight_bits=bits, cycles=_pairs_cycles(f, everything, listed=False))
 
 # %% ../nbs/library/kernels.ipynb #5e1f0b02
 _MOST_ROWS = 32 # of outputs: bits of a word
