@@ -212,7 +212,7 @@ def time_host(layers:dict|None=None,             # as `HOST_LAYERS`
 
 def host_table(rows:list[dict] # of `time_host`
               )->Table:
-    "Medians with their interquartile ranges, in microseconds, and from which share of zeros on sparse is faster."
+    "Medians ± half the interquartile range, in microseconds, and from which share of zeros on sparse is faster."
     def us(latency): return f'{1e6*latency.median:.1f} ± {5e5*latency.iqr:.1f}'
     lines = []
     for name in dict.fromkeys(row['layer'] for row in rows):
