@@ -238,6 +238,7 @@ def test_the_grid_names_each_run_once():
     assert {case.order for case in cases if case.bits} == set(ORDERS)
 
 
+COST = ("cycles", "instructions", "flash", "image", "board_same")
 CASES = [
     Case(),
     Case(uniform(0.5)),
@@ -254,7 +255,8 @@ CASES = [
 def test_a_grid_is_kept_and_grows(tiny, tmp_path, monkeypatch):
     path, recipe = tmp_path / "pruning.json", replace(BETTER, epochs=1)
     monkeypatch.setattr("kws_nb.studies.pruning.LONG", 2)
-    common = dict(tuning=SHORT, recipe=recipe, folder=tmp_path, n_processes=0, progress=False)
+    boards, onnx = [(CASES[0], 0), (CASES[2], 1)], [(Case(Pruning(channels=4), True), 0)]
+    common = dict(tuning=SHORT, recipe=recipe, folder=tmp_path, n_processes=0, progress=False, boards=boards, onnx=onnx)
     first = compare_pruning(tiny, path, range(2), CASES, **common)
     assert json.loads(path.read_text()) == first
     assert [row["name"] for row in first["rows"]] == [str(case) for case in CASES for _ in range(2)]
@@ -262,6 +264,12 @@ def test_a_grid_is_kept_and_grows(tiny, tmp_path, monkeypatch):
         assert row["correct"] == unpack_hits(row).sum() and row["n"] == 12 and row["n_validation"] == 16
         assert {"method", "pattern", "share", "tuned", "seed", "cycles", "flash", "nonzeros"} <= set(row)
         assert ("integer_correct" in row) == row["tuned"]
+    costs = {(row["name"], row["seed"]): row for row in first["rows"] if row["cycles"]}
+    assert [*costs] == [("dense", 0), ("weights 0.5 l1, tuned", 1)]
+    for row in (*costs.values(), *first["converted"]):
+        assert row["board_same"] == 12 and row["cycles"] > row["instructions"] > 50_000
+        assert row["image"] > row["flash"] > 8_000
+    assert first["converted"][0]["channels"] == 4 and first["converted"][0]["operators"][0] == "CONV_2D"
     channels = [row for row in first["rows"] if row.get("channels")]
     assert {row["channels"] for row in channels} == {2, 4} and {row["pattern"] for row in channels} == {"channels"}
 
@@ -272,12 +280,16 @@ def test_a_grid_is_kept_and_grows(tiny, tmp_path, monkeypatch):
     assert compare_pruning(tiny, path, range(2), CASES, **common) == first
     more = compare_pruning(tiny, path, range(2), [*CASES, Case(uniform(0.25))], **common)
     assert [row for row in more["rows"] if row["share"] != 0.25] == first["rows"]
-    assert len(more["rows"]) == len(first["rows"]) + 2
+    assert len(more["rows"]) == len(first["rows"]) + 2 and more["converted"] == first["converted"]
+    monkeypatch.setattr("kws_nb.studies.pruning._on_board", lambda *_: (np.zeros((12, 4)), dict.fromkeys(COST, 7)))
+    anew = compare_pruning(tiny, path, range(2), CASES, again=True, **common)
+    assert {row["cycles"] for row in anew["rows"]} == {7, None}, "measured again, and not trained"
 
 
 def test_an_interrupted_grid_goes_on(tiny, tmp_path, monkeypatch):
     path, done = tmp_path / "pruning.json", []
     common = dict(tuning=SHORT, recipe=replace(BETTER, epochs=1), folder=tmp_path, n_processes=0, progress=False)
+    common |= dict(boards=[], onnx=[])
     cases = [Case(uniform(0.5), True), Case(Pruning(channels=4), True)]
 
     def interrupted_at(n):
