@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ORDERS', 'SHARES', 'CHANNELS', 'PENALTY', 'LONG', 'Case', 'board_patterns', 'untuned', 'tuned', 'Worker', 'measured',
-           'converted', 'compare_pruning', 'time_channels', 'fit_line']
+           'converted', 'compare_pruning', 'kept_cases', 'keep_networks', 'for_the_board', 'time_channels', 'fit_line']
 
 # %% ../../nbs/studies/pruning.ipynb #3c479b46
 import torch
@@ -18,8 +18,10 @@ from ..board import build_firmware
 from ..convert import convert, run_tflite
 from ..core import *
 from ..data import *
+from ..features import micro_features
 from ..graph import read_tflite
 from ..grids import *
+from ..host import torch_threads
 from ..kernels import fast_layers, weight_bytes
 from ..latency import time_calls, torch_engine
 from ..layers import core_layers
@@ -129,7 +131,9 @@ class _Makers(Networks): # of networks
         path = self.folder/f'scratch {channels} channels, penalty {penalty:g}, seed {seed}.safetensors'
         if not path.is_file():
             torch.manual_seed(seed)
-            model = TinyConv(channels, labels=self.data.labels)
+            plain = micro_features(self.data.training.clips) # weights as usual, for features with mean 0, deviation 1
+            about = float(plain.mean(dtype=np.float64)), float(plain.std(dtype=np.float64))
+            model = fold_standardization(TinyConv(channels, labels=self.data.labels), *about)
             tuning = replace(self.tuning, seed=seed, epochs=LONG, lr=3e-3, dropout=.2, distilled=0.)
             epochs = partial(self.epoch, seed)
             trained = fine_tune(model, FLOAT, self.data, tuning, None, False, epochs, penalty=penalty)
@@ -263,6 +267,40 @@ def _finish(study, tasks): # costs go to their rows
     done = [run for name, run in runs.items() if name.startswith('converted ')]
     more = {kind: value for kind, value in study.finished.items() if kind not in study.about}
     return study.finish(**more | dict(seeds=sorted({row['seed'] for row in rows}), rows=rows, converted=done))
+
+# %% ../../nbs/studies/pruning.ipynb #c9308e36
+def kept_cases()->dict: # name -> case
+    "Whose networks are stored: of the first seed."
+    found = {'dense': Case(tuned=True)}
+    for case in tuned():
+        p, plain = case.pruning, case.tuned and case.distilled and not case.bits
+        if not plain or p.norm != 'l1' or p.criterion != 'l1' or p.gradual or p.everywhere: continue
+        if p.channels is not None: found[f'{p.channels} channels'] = case
+        elif p.granularity and p.conv_share: found[f'{p.granularity} {p.conv_share:g}'] = case
+    return found
+
+def keep_networks(data:Data, path:Path|str, # *.safetensors
+                  tuning:Tuning=TUNING, recipe:Settings=BETTER, folder:Path|str|None=None,
+                  cases:dict|None=None      # default: `kept_cases`
+                 )->dict:                   # name -> IntegerTinyConv
+    "Store networks of the grid; those that are not in its folder are trained."
+    worker = Worker(data, networks_folder(about_networks(data, tuning, recipe), folder), tuning, recipe)
+    with torch_threads(1):
+        found = {name: deployed(worker.network(0, case), worker.calibration)
+                 for name, case in (cases or kept_cases()).items()}
+    store_networks(path, found)
+    return found
+
+def for_the_board(result:dict, cycles:float=.48, flash:float=.53 # at most, of the dense network's
+                 )->Case:
+    "The pattern that fits, with most right answers in the validation part."
+    def rows(case): return [row for row in result['rows'] if row['name'] == str(case)]
+    def mean(case, name): return np.mean([row[name] for row in rows(case) if row[name] is not None])
+    most = {name: share*mean(Case(tuned=True), name) for name, share in dict(cycles=cycles, flash=flash).items()}
+    fits = [case for case in (Case(pruning, True) for pruning in board_patterns())
+            if all(mean(case, name) <= limit for name, limit in most.items())]
+    if not fits: raise KwsError(f'No pattern has {cycles:.0%} of the cycles and {flash:.0%} of the flash')
+    return max(fits, key=lambda case: mean(case, 'validation'))
 
 # %% ../../nbs/studies/pruning.ipynb #2e1dccbe
 def time_channels(folder:Path|str|None=None, seconds:float=2.)->list: # of dicts: channels, ms
