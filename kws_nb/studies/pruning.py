@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from ..board import build_firmware
 from ..convert import convert, run_tflite
 from ..core import *
@@ -52,15 +53,15 @@ class Case:
 
     def about(self)->dict:
         "What a row says of it: JSON values."
-        p, named = self.pruning, {}
-        share = p.conv_share if p.granularity else dict(conv=p.conv_share, linear=p.linear_share)
-        pattern = p.granularity or dict(conv=p.conv, linear=p.linear)
+        p, named = self.pruning, dict[str, Any]()
+        share:Any = p.conv_share if p.granularity else dict(conv=p.conv_share, linear=p.linear_share)
+        pattern:Any = p.granularity or dict(conv=p.conv, linear=p.linear)
         if p.channels is not None: pattern, share = 'channels', 1 - p.channels/8
         method = p.criterion if p.channels is not None else p.norm
         method += f' window {p.window}'*(p.window > 1) + ' global'*p.everywhere + ' gradual'*(p.gradual > 0)
         if p.channels is not None: named = dict(channels=p.channels)
         elif not p.conv_share + p.linear_share: method = 'dense'
-        rest = dict(start=self.start, distilled=self.distilled, bits=self.bits, order=self.order)
+        rest:dict = dict(start=self.start, distilled=self.distilled, bits=self.bits, order=self.order)
         named |= {k: v for k, v in rest.items() if v != getattr(Case, k)}
         return dict(name=str(self), method=method, pattern=pattern, share=share, tuned=self.tuned) | named
 
@@ -77,9 +78,9 @@ def _one_layer(): # each layer alone
 
 def board_patterns()->list: # of prunings
     "What the board can skip in both layers, so that about half of the time and of the bytes are left."
-    steps = (.1, .5), (.2, .5), (0., .6), (.1, .6), (.2, .6)
-    found = [Pruning('rows', 'steps', conv, linear, gradual=.5) for conv, linear in steps]
-    found += [Pruning('rows', 'steps', *steps[0]), Pruning('half rows', 'steps', .25, .5, gradual=.5)]
+    both = (.3, .5), (.2, .55), (.1, .6), (.4, .5), (.5, .5), (.5, .6), (.6, .7) # of half rows, of steps
+    found = [Pruning('half rows', 'steps', conv, linear, gradual=.5) for conv, linear in both]
+    found.append(Pruning('half rows', 'steps', *both[0]))
     return found + [Pruning('rows', pattern, .5, .5, gradual=.5) for pattern in ('4x1', '4x4')]
 
 def untuned()->list: # of cases
@@ -92,7 +93,7 @@ def untuned()->list: # of cases
     found += [*_one_layer(), *(Pruning(channels=c, criterion=k) for c in CHANNELS for k in CRITERIA)]
     cases = [Case(pruning) for pruning in found]
     for start in ('scratch', 'penalty'):
-        kinds = [dict(), *(dict(norm=norm, window=3) for norm in ('l2', 'linf'))]
+        kinds:list[dict] = [{}, *(dict(norm=norm, window=3) for norm in ('l2', 'linf'))]
         cases += [Case(uniform(share, **kind), start=start) for share in (.125, .375, .625, .75, .9) for kind in kinds]
         cases.append(Case(start=start))
     return cases
@@ -122,8 +123,8 @@ class _Makers(Networks): # of networks
         "Where the network of a case is."
         return self.folder/f'{case}, seed {seed}.safetensors'
 
-    def _tune(self, seed, model, case, scheme=FLOAT, **tuning):
-        tuning = replace(self.tuning, seed=seed, **tuning)
+    def _tune(self, seed, model, case, scheme=FLOAT, **how):
+        tuning = replace(self.tuning, seed=seed, **how)
         return tune_pruned(model, case.pruning, self.data, tuning, scheme, None, False, partial(self.epoch, seed)).model
 
     def scratch(self, seed:int, channels:int=8, penalty:float=0.)->TinyConv:
@@ -136,8 +137,8 @@ class _Makers(Networks): # of networks
             model = fold_standardization(TinyConv(channels, labels=self.data.labels), *about)
             tuning = replace(self.tuning, seed=seed, epochs=LONG, lr=3e-3, dropout=.2, distilled=0.)
             epochs = partial(self.epoch, seed)
-            trained = fine_tune(model, FLOAT, self.data, tuning, None, False, epochs, penalty=penalty)
-            save_model(path, trained.model.as_float(), seed=seed)
+            trained:Any = fine_tune(model, FLOAT, self.data, tuning, None, False, epochs, penalty=penalty).model
+            save_model(path, trained.as_float(), seed=seed)
         return load_model(path)[0]
 
     def _quantised(self, seed, case): # trained rounded, before or after
