@@ -94,7 +94,8 @@ def groups(weight:torch.Tensor, # of TinyConv's convolution, or of its linear la
     if kind == 'conv': return _kernel_groups(place, pattern)
     frames, columns = PICTURE
     if weight[0].numel() % (frames*columns):
-        raise KwsError(f'{pattern!r} is for TinyConv: {frames} × {columns} inputs a channel')
+        says = f'{frames} × {columns} inputs a channel'
+        raise KwsError(f'{pattern!r} is for TinyConv: {says}')
     return _linear_groups(place.view(len(weight), frames, columns, -1), pattern)
 
 # %% ../nbs/07_pruning.ipynb #6ade93b9

@@ -18,7 +18,7 @@ from kws_nb.grids import unpack_hits
 from kws_nb.host import torch_threads
 from kws_nb.keywords import prune_checkpoint
 from kws_nb.layers import run_core
-from kws_nb.pruning import (
+from kws_nb.pruned import (
     FLOAT,
     Pruning,
     deployed,

@@ -29,7 +29,7 @@ from ..latency import time_calls, torch_engine
 from ..layers import core_layers
 from ..models import TinyConv
 from ..prune import *
-from ..pruning import *
+from ..pruned import *
 from ..qat import *
 from ..results import *
 from ..size import image_size
@@ -119,6 +119,7 @@ def tuned()->list: # of cases, what matters most first
 # %% ../../nbs/studies/pruning.ipynb #88328b75
 LONG = 80 # epochs of a network from scratch: as many as the float networks' and the tuning's together
 
+# %% ../../nbs/studies/pruning.ipynb #6216c23a
 class _Makers(Networks): # of networks
     def kept(self, seed:int, case:Case)->Path:
         "Where the network of a case is."
@@ -231,6 +232,7 @@ def _known(result): # name -> what came of a run, of a finished study
         if row['cycles']: found[f'cost of {name}'] = {key: row[key] for key in _COST}
     return found | {f'converted {row["name"]}, seed {row["seed"]}': row for row in result.get('converted', [])}
 
+# %% ../../nbs/studies/pruning.ipynb #e656af22
 def compare_pruning(data:Data,
                     path:Path|str|None=None, # the result's JSON: runs of the same data and tuning are read
                     seeds:Sequence[int]=range(5),
