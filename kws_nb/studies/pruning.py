@@ -79,10 +79,9 @@ def _one_layer(): # each layer alone
 
 def board_patterns()->list: # of prunings
     "What the board can skip in both layers, so that about half of the time and of the bytes are left."
-    both = (.3, .5), (.2, .55), (.1, .6), (.4, .5), (.5, .5), (.5, .6), (.6, .7) # of half rows, of steps
+    both = (.3, .5), (.2, .55), (.1, .6), (.5, .6), (.6, .7) # of half rows, of steps
     found = [Pruning('half rows', 'steps', conv, linear, gradual=.5) for conv, linear in both]
-    found.append(Pruning('half rows', 'steps', *both[0]))
-    return found + [Pruning('rows', pattern, .5, .5, gradual=.5) for pattern in ('4x1', '4x4')]
+    return [*found, Pruning('rows', '4x1', .5, .5, gradual=.5)]
 
 def untuned()->list: # of cases
     "What is only pruned."
@@ -103,18 +102,18 @@ def tuned()->list: # of cases, what matters most first
     "What is trained on, or from the start."
     first = [Pruning(), uniform(.8), Pruning(channels=4)]
     first += [uniform(share) for share in SHARES] + [Pruning(channels=c) for c in CHANNELS]
-    first += [uniform(share, name) for name in ('rows', 'blocks') for share in (.25, .5, .625, .75)]
+    first += [uniform(share, 'rows') for share in (.25, .5, .625, .75)]
+    first += [uniform(share, 'blocks') for share in (.25, .5, .75)]
     first += board_patterns()
     cases = [Case(pruning, True) for pruning in dict.fromkeys(first)]
     cases += [Case(Pruning(channels=c), start='scratch') for c in (4, 2, 6, 1)]
     known = [uniform(.8), Pruning(channels=4), uniform(.5, 'rows')]
     cases += [Case(pruning, True, distilled=False) for pruning in known]
     cases += [Case(p, True, bits=4, order=order) for p in known[:2] for order in ORDERS]
-    cases += [Case(uniform(share, norm='random'), True) for share in (.5, .75, .9)]
-    cases += [Case(Pruning(channels=4, criterion=k), True) for k in CRITERIA if k != 'l1']
-    rest = [p for p in _one_layer() if max(p.conv_share, p.linear_share) == .5]
-    cases += [Case(p, True) for p in rest if (p.conv if p.conv_share else p.linear) != 'weights']
-    return cases + [Case(uniform(.8, everywhere=True), True)]
+    cases += [Case(Pruning(channels=4, criterion=k), True) for k in ('taylor', 'activation', 'random')]
+    cases += [Case(uniform(share, norm='random'), True) for share in (.5, .8)]
+    return cases + [Case(p, True) for p in _one_layer() if max(p.conv_share, p.linear_share) == .5
+                    and (p.conv if p.conv_share else p.linear) in ('rows', '4x1', 'n:4', 'steps')]
 
 # %% ../../nbs/studies/pruning.ipynb #88328b75
 LONG = 80 # epochs of a network from scratch: as many as the float networks' and the tuning's together
