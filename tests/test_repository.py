@@ -199,9 +199,9 @@ def test_make_says_that_an_environment_is_of_another_python(there, named, says, 
 # What only these modules may load when they are imported, since they are about it: networks and training, widgets.
 ABOUT = {
     "torch": {
-        *("models", "train", "quantize", "quantizers", "qat", "prune"),
+        *("models", "train", "quantize", "quantizers", "qat", "prune", "pruning", "grids"),
         *("widgets.size_explorer", "widgets.quant_explorer"),  # whose network is TinyConv in other shapes, and rounded
-        *("studies.representations", "studies.field", "studies.converters", "studies.quantization"),
+        *("studies.representations", "studies.field", "studies.converters", "studies.quantization", "studies.pruning"),
     },
     "ipywidgets": {"widgets"},  # the whole package
     "anywidget": {"widgets"},
