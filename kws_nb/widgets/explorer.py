@@ -219,7 +219,7 @@ class PanelsView(FigureView):
         return summary(explored, settings)
 
 # %% ../../nbs/widgets/explorer.ipynb #6a1f0c2d
-class Pictured:
+class Pictured(widgets.Widget):
     "A widget that in a stored notebook, which has no kernel, is its picture."
     _picture:str # a file beside this one
 
@@ -236,9 +236,10 @@ def choice(about:str,            # the tooltip
     look = dict(button_width=f'{252//max(len(options), 2)}px')
     return widgets.ToggleButtons(options=options, style=look, tooltips=[about]*len(options), **kwargs)
 
-def html_lines(*lines:str)->str:
-    "Lines of a widget's text."
-    return f'<div style="line-height:1.4">{"<br>".join(lines)}</div>'
+def html_lines(*lines:str, wrong:bool=False)->str:
+    "Lines of a widget's text; what is wrong is red."
+    colour = 'var(--jp-error-color1, #b00020)' if wrong else 'inherit'
+    return f'<div style="line-height:1.4; color:{colour}">{"<br>".join(lines)}</div>'
 
 def spread(n:int, most:int)->np.ndarray: # int, rising
     "Up to so many of n, evenly, both ends among them."
@@ -363,5 +364,4 @@ class SpectrogramExplorer(Pictured, widgets.HBox):
             self._say(f'{error}. The picture still shows the last settings that work.', wrong=True)
 
     def _say(self, text, wrong=False):
-        colour = 'var(--jp-error-color1, #b00020)' if wrong else 'inherit'
-        self.message.value = f'<div style="line-height:1.4; color:{colour}">{html.escape(str(text))}</div>'
+        self.message.value = html_lines(html.escape(str(text)), wrong=wrong)
