@@ -206,7 +206,7 @@ def _pruning(file, structured, channels, share, pattern, conv, linear, patterns,
     if share is not None: return uniform(share, pattern, **more)
     if conv is None and linear is None:
         raise KwsError('Name what to remove: --sparsity .8, or --conv and --linear, or --structured --channels 4')
-    return Pruning(*patterns, conv or 0., linear or 0., **more)
+    return Pruning(patterns[0], patterns[1], conv or 0., linear or 0., **more)
 
 @app.command(rich_help_panel='Model')
 def prune(checkpoint: Annotated[Path|None, typer.Argument(help=_FLOAT)] = None,

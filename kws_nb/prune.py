@@ -11,6 +11,7 @@ import copy
 import torch
 from torch import nn
 from torch.nn import functional as F
+from typing import Any
 from .core import *
 from .models import TinyConv
 
@@ -178,7 +179,8 @@ def hold(model:nn.Module, masks:dict # of `masks`
         )->None:
     "Zero what the masks leave out, in place."
     for name, kept in masks.items():
-        weight = model.get_submodule(name).weight
+        layer:Any = model.get_submodule(name)
+        weight = layer.weight
         if weight.shape != kept.shape:
             raise KwsError(f'The mask of {name} is {list(kept.shape)}, its weight {list(weight.shape)}')
         weight.masked_fill_(~kept, 0)

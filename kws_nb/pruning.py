@@ -97,7 +97,8 @@ def uniform(share:float, granularity:str='weights', # one of `GRANULARITIES`
     "The same share of both layers."
     if granularity not in GRANULARITIES:
         raise KwsError(f'{granularity!r} is no pattern for both layers; expected {", ".join(GRANULARITIES)}')
-    return Pruning(**GRANULARITIES[granularity], conv_share=share, linear_share=share, **more)
+    patterns = GRANULARITIES[granularity]
+    return Pruning(patterns['conv'], patterns['linear'], share, share, **more)
 
 # %% ../nbs/library/pruning.ipynb #3c1af066
 FLOAT = Scheme(None, None, 'lsq') # trained on, not rounded
@@ -110,11 +111,12 @@ def prune(model:TinyConv, pruning:Pruning,
         pruned = copy.deepcopy(model)
         hold(pruned, pruning(model))
         return pruned.eval()
-    clips:tuple = ()
+    clips:dict = {}
     if pruning.criterion in ('activation', 'taylor'):
         if data is None: raise KwsError(f'{pruning.criterion} needs training clips: name the data')
-        clips = torch.as_tensor(micro_features(data.training.clips)), torch.as_tensor(data.training.labels)
-    found = channel_scores(model, pruning.criterion, *clips, seed=pruning.seed)
+        clips = dict(features=torch.as_tensor(micro_features(data.training.clips)),
+                     labels=torch.as_tensor(data.training.labels))
+    found = channel_scores(model, pruning.criterion, **clips, seed=pruning.seed)
     return prune_channels(model, channels=pruning.channels, scores=found)
 
 def tune_pruned(model:TinyConv,      # dense; it is the teacher, too
@@ -158,9 +160,10 @@ def deployed(model:TinyConv,
              calibration:np.ndarray # features of training clips
             )->IntegerTinyConv:     # zeros are zeros
     "What the board runs: where the network is not rounded yet, with 8 bits."
-    rounded = isinstance(model, QuantTinyConv) and model.rounds
-    if isinstance(model, QuantTinyConv) and not rounded: model = model.as_float()
-    return to_integer(model if rounded else post_train(model, Scheme(), calibration), calibration)
+    if isinstance(model, QuantTinyConv):
+        if model.rounds: return to_integer(model, calibration)
+        model = model.as_float()
+    return to_integer(post_train(model, Scheme(), calibration), calibration)
 
 # %% ../nbs/library/pruning.ipynb #28f1ef54
 def store_networks(path:Path|str, networks:dict # name -> IntegerTinyConv

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ORDERS', 'SHARES', 'CHANNELS', 'PENALTY', 'LONG', 'Case', 'board_patterns', 'untuned', 'tuned', 'Worker', 'measured',
-           'converted', 'compare_pruning', 'time_channels', 'fit_line']
+           'converted', 'compare_pruning', 'kept_cases', 'keep_networks', 'for_the_board', 'time_channels', 'fit_line']
 
 # %% ../../nbs/studies/pruning.ipynb #3c479b46
 import torch
@@ -14,12 +14,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from ..board import build_firmware
 from ..convert import convert, run_tflite
 from ..core import *
 from ..data import *
+from ..features import micro_features
 from ..graph import read_tflite
 from ..grids import *
+from ..host import torch_threads
 from ..kernels import fast_layers, weight_bytes
 from ..latency import time_calls, torch_engine
 from ..layers import core_layers
@@ -50,22 +53,22 @@ class Case:
 
     def about(self)->dict:
         "What a row says of it: JSON values."
-        p, named = self.pruning, {}
-        share = p.conv_share if p.granularity else dict(conv=p.conv_share, linear=p.linear_share)
-        pattern = p.granularity or dict(conv=p.conv, linear=p.linear)
+        p, named = self.pruning, dict[str, Any]()
+        share:Any = p.conv_share if p.granularity else dict(conv=p.conv_share, linear=p.linear_share)
+        pattern:Any = p.granularity or dict(conv=p.conv, linear=p.linear)
         if p.channels is not None: pattern, share = 'channels', 1 - p.channels/8
         method = p.criterion if p.channels is not None else p.norm
         method += f' window {p.window}'*(p.window > 1) + ' global'*p.everywhere + ' gradual'*(p.gradual > 0)
         if p.channels is not None: named = dict(channels=p.channels)
         elif not p.conv_share + p.linear_share: method = 'dense'
-        rest = dict(start=self.start, distilled=self.distilled, bits=self.bits, order=self.order)
+        rest:dict = dict(start=self.start, distilled=self.distilled, bits=self.bits, order=self.order)
         named |= {k: v for k, v in rest.items() if v != getattr(Case, k)}
         return dict(name=str(self), method=method, pattern=pattern, share=share, tuned=self.tuned) | named
 
 ORDERS = 'pruned first', 'quantised first', 'together'
 SHARES = .125, .25, .375, .5, .625, .75, .8, .9
 CHANNELS = 7, 6, 5, 4, 3, 2, 1
-PENALTY = 1e-4 # times the sum of |weights|, added to the loss
+PENALTY = 3e-3 # times the sum of |weights|, added to the loss: of five, best for a share of .75
 
 # %% ../../nbs/studies/pruning.ipynb #43dfde1c
 def _one_layer(): # each layer alone
@@ -75,9 +78,9 @@ def _one_layer(): # each layer alone
 
 def board_patterns()->list: # of prunings
     "What the board can skip in both layers, so that about half of the time and of the bytes are left."
-    steps = (.1, .5), (.2, .5), (0., .6), (.1, .6), (.2, .6)
-    found = [Pruning('rows', 'steps', conv, linear, gradual=.5) for conv, linear in steps]
-    found += [Pruning('rows', 'steps', *steps[0]), Pruning('half rows', 'steps', .25, .5, gradual=.5)]
+    both = (.3, .5), (.2, .55), (.1, .6), (.4, .5), (.5, .5), (.5, .6), (.6, .7) # of half rows, of steps
+    found = [Pruning('half rows', 'steps', conv, linear, gradual=.5) for conv, linear in both]
+    found.append(Pruning('half rows', 'steps', *both[0]))
     return found + [Pruning('rows', pattern, .5, .5, gradual=.5) for pattern in ('4x1', '4x4')]
 
 def untuned()->list: # of cases
@@ -90,7 +93,7 @@ def untuned()->list: # of cases
     found += [*_one_layer(), *(Pruning(channels=c, criterion=k) for c in CHANNELS for k in CRITERIA)]
     cases = [Case(pruning) for pruning in found]
     for start in ('scratch', 'penalty'):
-        kinds = [dict(), *(dict(norm=norm, window=3) for norm in ('l2', 'linf'))]
+        kinds:list[dict] = [{}, *(dict(norm=norm, window=3) for norm in ('l2', 'linf'))]
         cases += [Case(uniform(share, **kind), start=start) for share in (.125, .375, .625, .75, .9) for kind in kinds]
         cases.append(Case(start=start))
     return cases
@@ -120,8 +123,8 @@ class _Makers(Networks): # of networks
         "Where the network of a case is."
         return self.folder/f'{case}, seed {seed}.safetensors'
 
-    def _tune(self, seed, model, case, scheme=FLOAT, **tuning):
-        tuning = replace(self.tuning, seed=seed, **tuning)
+    def _tune(self, seed, model, case, scheme=FLOAT, **how):
+        tuning = replace(self.tuning, seed=seed, **how)
         return tune_pruned(model, case.pruning, self.data, tuning, scheme, None, False, partial(self.epoch, seed)).model
 
     def scratch(self, seed:int, channels:int=8, penalty:float=0.)->TinyConv:
@@ -129,11 +132,13 @@ class _Makers(Networks): # of networks
         path = self.folder/f'scratch {channels} channels, penalty {penalty:g}, seed {seed}.safetensors'
         if not path.is_file():
             torch.manual_seed(seed)
-            model = TinyConv(channels, labels=self.data.labels)
+            plain = micro_features(self.data.training.clips) # weights as usual, for features with mean 0, deviation 1
+            about = float(plain.mean(dtype=np.float64)), float(plain.std(dtype=np.float64))
+            model = fold_standardization(TinyConv(channels, labels=self.data.labels), *about)
             tuning = replace(self.tuning, seed=seed, epochs=LONG, lr=3e-3, dropout=.2, distilled=0.)
             epochs = partial(self.epoch, seed)
-            trained = fine_tune(model, FLOAT, self.data, tuning, None, False, epochs, penalty=penalty)
-            save_model(path, trained.model.as_float(), seed=seed)
+            trained:Any = fine_tune(model, FLOAT, self.data, tuning, None, False, epochs, penalty=penalty).model
+            save_model(path, trained.as_float(), seed=seed)
         return load_model(path)[0]
 
     def _quantised(self, seed, case): # trained rounded, before or after
@@ -263,6 +268,39 @@ def _finish(study, tasks): # costs go to their rows
     done = [run for name, run in runs.items() if name.startswith('converted ')]
     more = {kind: value for kind, value in study.finished.items() if kind not in study.about}
     return study.finish(**more | dict(seeds=sorted({row['seed'] for row in rows}), rows=rows, converted=done))
+
+# %% ../../nbs/studies/pruning.ipynb #c9308e36
+def kept_cases()->dict: # name -> case
+    "Whose networks are stored: of the first seed."
+    found = {'dense': Case(tuned=True)}
+    for case in tuned():
+        p, plain = case.pruning, case.tuned and case.distilled and not case.bits
+        if not plain or p.norm != 'l1' or p.criterion != 'l1' or p.gradual or p.everywhere: continue
+        if p.channels is not None: found[f'{p.channels} channels'] = case
+        elif p.granularity and p.conv_share: found[f'{p.granularity} {p.conv_share:g}'] = case
+    return found
+
+def keep_networks(data:Data, path:Path|str, # *.safetensors
+                  tuning:Tuning=TUNING, recipe:Settings=BETTER, folder:Path|str|None=None,
+                  cases:dict|None=None      # default: `kept_cases`
+                 )->dict:                   # name -> IntegerTinyConv
+    "Store networks of the grid; those that are not in its folder are trained."
+    worker = Worker(data, networks_folder(about_networks(data, tuning, recipe), folder), tuning, recipe)
+    with torch_threads(1):
+        found = {name: deployed(worker.network(0, case), worker.calibration)
+                 for name, case in (cases or kept_cases()).items()}
+    store_networks(path, found)
+    return found
+
+def for_the_board(result:dict, cycles:float=.48, flash:float=.53 # at most, of the dense network's
+                 )->Case:
+    "The pattern that fits, with most right answers in the validation part."
+    def mean(case, name): return np.mean([row[name] for row in rows_of(result, case) if row[name] is not None])
+    most = {name: share*mean(Case(tuned=True), name) for name, share in dict(cycles=cycles, flash=flash).items()}
+    fits = [case for case in (Case(pruning, True) for pruning in board_patterns())
+            if all(mean(case, name) <= limit for name, limit in most.items())]
+    if not fits: raise KwsError(f'No pattern has {cycles:.0%} of the cycles and {flash:.0%} of the flash')
+    return max(fits, key=lambda case: mean(case, 'validation'))
 
 # %% ../../nbs/studies/pruning.ipynb #2e1dccbe
 def time_channels(folder:Path|str|None=None, seconds:float=2.)->list: # of dicts: channels, ms
