@@ -25,6 +25,7 @@ from ..features import micro_features
 from ..host import torch_threads
 from ..integer import IntegerTinyConv
 from ..models import TinyConv
+from ..patterns import *
 from ..prune import *
 from ..pruning import *
 from ..qat import QuantTinyConv
