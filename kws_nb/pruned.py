@@ -20,6 +20,7 @@ from .data import *
 from .features import micro_features
 from .integer import IntegerTinyConv, round_tinyconv
 from .models import TinyConv
+from .patterns import *
 from .prune import *
 from .qat import *
 from .results import *

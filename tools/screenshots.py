@@ -73,7 +73,7 @@ def quant_explorer(folder, url):
         run_notebook(page, url, "quant_explorer.ipynb")
         page.wait_for_selector(".js-plotly-plot .barlayer .point", timeout=240_000)
         page.wait_for_timeout(2000)  # the notebook scrolls to its end
-        picture = page.locator(".kws-quant-place").first.screenshot()
+        picture = page.locator(".kws-explorer-place").first.screenshot()
         (root / "kws_nb/widgets/quant_explorer.png").write_bytes(shrink(picture))
 
 

@@ -28,6 +28,7 @@ from ..kernels import fast_layers, weight_bytes
 from ..latency import time_calls, torch_engine
 from ..layers import core_layers
 from ..models import TinyConv
+from ..patterns import *
 from ..prune import *
 from ..pruned import *
 from ..qat import *
