@@ -77,7 +77,7 @@ def _pairs_filters(layer, bits): # packed, by how much their weights are shifted
     numbers = [*zip(weights, *(arrays[k] for k in ('bias', 'multiplier', 'shift')))]
     limits = {k: f[k] for k in ('output_offset', 'activation_min', 'activation_max')}
     zero, down = 128 - f['input_offset'], _down(f) if bits < 8 else 0
-    for up in _SHIFTS if bits < 8 else (0,): # small weights are made large: else no rounding is exact
+    for up in _SHIFTS if bits < 8 else range(4): # few or small weights are made large: else no rounding is exact
         more = limits | dict(zero=zero, scale=1 << up, down=down)
         packed = (pack_pairs_filter(w, bias, by, shift, **more) for w, bias, by, shift in numbers)
         filters = list(takewhile(bool, packed))
