@@ -201,8 +201,10 @@ def _histograms(shown, gone): # traces; gone: are they drawn?
         if not gone: counts[0][:] = 0
         place, look = dict(xaxis=f'x{i}', yaxis=f'y{i}'), ((_GREY, 'gone'), (_LOOKS['weights'][0], 'kept'))
         for n, base, (colour, what) in zip(counts, (0*counts[0], counts[0]), look):
-            yield dict(type='bar', x=(edges[1:] + edges[:-1])/2, y=n.astype(np.float32), base=base.astype(np.float32),
-                       width=edges[1] - edges[0], marker=dict(color=colour, line=dict(width=0)),
+            some, middle = n > 0, (edges[1:] + edges[:-1])/2
+            n, base = n[some].astype(np.float32), base[some].astype(np.float32)
+            yield dict(type='bar', x=middle[some], y=n, base=base, width=float(edges[1] - edges[0]),
+                       marker=dict(color=colour, line=dict(width=0)),
                        hovertemplate=f'about %{{x:.3f}}: %{{y}} {what}<extra></extra>', **place)
         cuts = [] if cut is None else [-cut, -cut, None, cut, cut]
         yield dict(type='scatter', x=cuts, y=[0, float(np.add(*counts).max()), None]*2 if cuts else [], mode='lines',
@@ -220,12 +222,15 @@ def _curve(points, granularity, tuned, chosen): # a trace; points: (x, accuracy)
                 text=[str(a) for _, a in order], hovertemplate=about + ': %{text}<extra></extra>',
                 xaxis='x5', yaxis='y5')
 
-def _point(x, accuracy, whole, ends): # traces: nothing gone, and where we are
+def _point(x, accuracy, whole, ends, trail): # traces: nothing gone, where we were, and where we are
     low, high = (100*end for end in accuracy.interval)
     bars = interval_bars([low], [100*accuracy.value], [high])
     place = dict(xaxis='x5', yaxis='y5')
     yield dict(type='scatter', x=ends, y=[100*whole.value]*2, mode='lines', **place,
                line=dict(color=_LINE, width=1, dash='dash'), hovertemplate=f'whole network: {whole}<extra></extra>')
+    yield dict(type='scatter', x=[x for x, _ in trail], y=[100*a.value for _, a in trail], mode='markers', **place,
+               marker=dict(color=_LINE, size=4), text=[str(a) for _, a in trail],
+               hovertemplate='%{text}<extra></extra>')
     yield dict(type='scatter', x=[x], y=[100*accuracy.value], mode='markers', text=[str(accuracy)], **place,
                error_y=bars, hovertemplate='%{text}<extra></extra>',
                marker=dict(color=_LINE, size=15, symbol='circle-open', line=dict(width=3)))
@@ -253,9 +258,9 @@ def _axes(shown, names, least, ends, over): # of the layout
         yaxis5=dict(domain=[0, .185], range=[floor, 102], anchor='x5', nticks=5, gridcolor='#dddddd'))
 
 def _figure(shown, names, curves, x, accuracy, whole, over='share that is gone, %', ends=(-2, 100),
-            gone=True): # as plotly.js takes it, but for the arrays
-    traces = [*_pictures(shown), *_histograms(shown, gone), *curves, *_point(x, accuracy, whole, ends)]
-    drawn = [100*accuracy.interval[0], *(y for curve in curves for y in curve['y'])]
+            gone=True, trail=()): # as plotly.js takes it, but for the arrays
+    traces = [*_pictures(shown), *_histograms(shown, gone), *curves, *_point(x, accuracy, whole, ends, trail)]
+    drawn = [100*accuracy.interval[0], *(y for curve in curves for y in curve['y']), *(100*a.value for _, a in trail)]
     titles = {1.: 'Each row a channel; grey: gone', .43: 'conv and linear; dashed: the cut',
               .195: 'Accuracy in %, with its 95 % interval'}
     legend = ' '.join(f'<span style="color:{colour}">{name}</span>' for name, (colour, _) in _LOOKS.items())
@@ -477,7 +482,7 @@ class PruneControls(widgets.VBox):
         known = tuple(self.grid.points(replace(settings, tuned=True), self.channels)) if tuned else ()
         n = self.channels
         def text(share): return f'{round(share*n)} of {n}' if settings.granularity == 'channels' else f'{100*share:g} %'
-        return [(text(share), share) for share in known or shares(settings.granularity, n)]
+        return [(text(share), share) for share in (known if any(known) else shares(settings.granularity, n))]
 
     def _fit(self, change=None): # what can be set, by what is set
         s, share = self.settings, self.share.value
@@ -546,7 +551,7 @@ class _Explorer(SideBySide): # what is known
             for tuned in (True, False) if chosen and not now.tuned else (True,):
                 known = self.grid.points(replace(alike, tuned=tuned), self._pruned.channels)
                 points = [(self._x(replace(alike, share=share), over), a) for share, a in known.items()]
-                if points: yield _curve(points, granularity, tuned, chosen)
+                if any(known): yield _curve(points, granularity, tuned, chosen)
 
 
 # %% ../../nbs/widgets/pruning_explorer.ipynb #92e3ab9e
@@ -565,8 +570,10 @@ class PruningExplorer(_Explorer):
         known, stored = isinstance(accuracy, SeedAccuracy), now.network in self._weights
         axis, ends = 'share that is gone, %', (-2, 100)
         if over == 'ms': axis, ends = 'ms of an inference (estimated)', (0, 1.05*pruned.cost(replace(now, share=0)).ms)
+        alike = {} if known else {s: a for s, a in pruned.seen.items() if replace(now, share=s.share, tuned=False) == s}
+        trail = [(self._x(s, over), a) for s, a in alike.items()]
         self.view.draw(_figure(shown, self._names, curves, self._x(now, over), accuracy, pruned.whole, axis, ends,
-                               not stored))
+                               not stored, trail))
         title = f'<b>{now}{", trained on"*known}: {accuracy}</b>, whole network {pruned.whole}'
         self.title.value = html_lines(f'{title}. {html.escape(self._data)}')
         self.message.value = self._message(now, shown, known, stored)
@@ -582,8 +589,8 @@ class PruningExplorer(_Explorer):
                 _rows('ms, estimated', (f'{cost.ms:.2f}' for cost in costs)))
         alike = self._pruned.differ(now) if now.window > 1 else 0
         look = where_to_look(shown, replace(now, tuned=stored), alike)
-        return html_lines(f'<b>Look at</b> {look}', f'<table>{"".join(rows)}</table>',
-                          *self._notes(now, known, stored, costs))
+        notes = '<br>'.join(self._notes(now, known, stored, costs))
+        return html_lines(f'<b>Look at</b> {look}', f'<table>{"".join(rows)}</table>{notes}')
 
     def _notes(self, now, known, stored, costs):
         if now.share and costs[1].cycles == costs[0].cycles:
