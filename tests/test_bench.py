@@ -36,4 +36,5 @@ def test_bench_prints_and_writes(capsys):
     shown = capsys.readouterr().out
     assert all(f"{result[key]:,}" in shown and anchor in shown for key, (_, _, _, anchor) in GOALS.items())
     assert all(f"{result[key]}" in shown for key in TRAINING_GOALS)
+    assert 0 < result["explorer"]["median"] <= result["explorer"]["slowest"] and "pruning explorer" in shown
     assert all(f"{result[key]:,}" in shown for key in LOW_BIT_GOALS)

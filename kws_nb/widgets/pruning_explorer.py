@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MOST_CLIPS', 'PruneSettings', 'PrunedWeights', 'prune_shown', 'BoardCost', 'board_cost', 'prune_figure',
            'where_to_look', 'SeedAccuracy', 'PruningGrid', 'shares', 'check_prunable', 'shown_weights', 'PruneControls',
-           'PruningExplorer']
+           'PruningExplorer', 'time_moves']
 
 # %% ../../nbs/widgets/pruning_explorer.ipynb #8eda75a6
 import copy, html, math, torch, zlib
@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from safetensors import SafetensorError
+from time import perf_counter
 from torch import nn
 from typing import Any
 from ..core import *
@@ -201,8 +202,10 @@ def _histograms(shown, gone): # traces; gone: are they drawn?
         if not gone: counts[0][:] = 0
         place, look = dict(xaxis=f'x{i}', yaxis=f'y{i}'), ((_GREY, 'gone'), (_LOOKS['weights'][0], 'kept'))
         for n, base, (colour, what) in zip(counts, (0*counts[0], counts[0]), look):
-            yield dict(type='bar', x=(edges[1:] + edges[:-1])/2, y=n.astype(np.float32), base=base.astype(np.float32),
-                       width=edges[1] - edges[0], marker=dict(color=colour, line=dict(width=0)),
+            some, middle = n > 0, (edges[1:] + edges[:-1])/2
+            n, base = n[some].astype(np.float32), base[some].astype(np.float32)
+            yield dict(type='bar', x=middle[some], y=n, base=base, width=float(edges[1] - edges[0]),
+                       marker=dict(color=colour, line=dict(width=0)),
                        hovertemplate=f'about %{{x:.3f}}: %{{y}} {what}<extra></extra>', **place)
         cuts = [] if cut is None else [-cut, -cut, None, cut, cut]
         yield dict(type='scatter', x=cuts, y=[0, float(np.add(*counts).max()), None]*2 if cuts else [], mode='lines',
@@ -220,12 +223,15 @@ def _curve(points, granularity, tuned, chosen): # a trace; points: (x, accuracy)
                 text=[str(a) for _, a in order], hovertemplate=about + ': %{text}<extra></extra>',
                 xaxis='x5', yaxis='y5')
 
-def _point(x, accuracy, whole, ends): # traces: nothing gone, and where we are
+def _point(x, accuracy, whole, ends, trail): # traces: nothing gone, where we were, and where we are
     low, high = (100*end for end in accuracy.interval)
     bars = interval_bars([low], [100*accuracy.value], [high])
     place = dict(xaxis='x5', yaxis='y5')
     yield dict(type='scatter', x=ends, y=[100*whole.value]*2, mode='lines', **place,
-               line=dict(color=_LINE, width=1, dash='dash'), hovertemplate=f'nothing gone: {whole}<extra></extra>')
+               line=dict(color=_LINE, width=1, dash='dash'), hovertemplate=f'whole network: {whole}<extra></extra>')
+    yield dict(type='scatter', x=[x for x, _ in trail], y=[100*a.value for _, a in trail], mode='markers', **place,
+               marker=dict(color=_LINE, size=4), text=[str(a) for _, a in trail],
+               hovertemplate='%{text}<extra></extra>')
     yield dict(type='scatter', x=[x], y=[100*accuracy.value], mode='markers', text=[str(accuracy)], **place,
                error_y=bars, hovertemplate='%{text}<extra></extra>',
                marker=dict(color=_LINE, size=15, symbol='circle-open', line=dict(width=3)))
@@ -253,9 +259,9 @@ def _axes(shown, names, least, ends, over): # of the layout
         yaxis5=dict(domain=[0, .185], range=[floor, 102], anchor='x5', nticks=5, gridcolor='#dddddd'))
 
 def _figure(shown, names, curves, x, accuracy, whole, over='share that is gone, %', ends=(-2, 100),
-            gone=True): # as plotly.js takes it, but for the arrays
-    traces = [*_pictures(shown), *_histograms(shown, gone), *curves, *_point(x, accuracy, whole, ends)]
-    drawn = [100*accuracy.interval[0], *(y for curve in curves for y in curve['y'])]
+            gone=True, trail=()): # as plotly.js takes it, but for the arrays
+    traces = [*_pictures(shown), *_histograms(shown, gone), *curves, *_point(x, accuracy, whole, ends, trail)]
+    drawn = [100*accuracy.interval[0], *(y for curve in curves for y in curve['y']), *(100*a.value for _, a in trail)]
     titles = {1.: 'Each row a channel; grey: gone', .43: 'conv and linear; dashed: the cut',
               .195: 'Accuracy in %, with its 95 % interval'}
     legend = ' '.join(f'<span style="color:{colour}">{name}</span>' for name, (colour, _) in _LOOKS.items())
@@ -366,7 +372,7 @@ def check_prunable(model:nn.Module)->None:
     if not n or shapes != [[n, 1, *TinyConv.kernel], [len(getattr(model, 'labels', ())), PICTURE[0]*PICTURE[1]*n]]:
         raise KwsError(f"{type(model).__name__} has not TinyConv's layers, conv and linear, which are pruned here")
     for name in ('conv', 'linear'):
-        if not model.get_submodule(name).weight.isfinite().all():
+        if not model.state_dict()[f'{name}.weight'].isfinite().all():
             raise KwsError(f'{name}.weight holds NaN or infinity: load the model again, or train it again')
 
 def _check_trained(accuracy, labels): # better than one answer for all clips?
@@ -456,7 +462,7 @@ def shown_weights(network:IntegerTinyConv)->PrunedWeights:
 class PruneControls(widgets.VBox):
     "The slider and the buttons; `settings` is where they stand."
     def __init__(self, channels:int, grid:PruningGrid)->None:
-        self.channels, self.grid = channels, grid
+        self.channels, self.grid, self.moving = channels, grid, False # moving: one moves another, and is not done
         wide = {'width': 'auto', 'max_width': '290px'}
         look = dict(style={'description_width': '38px'}, layout=wide)
         offered = self._offered(PruneSettings(), False)
@@ -477,7 +483,7 @@ class PruneControls(widgets.VBox):
         known = tuple(self.grid.points(replace(settings, tuned=True), self.channels)) if tuned else ()
         n = self.channels
         def text(share): return f'{round(share*n)} of {n}' if settings.granularity == 'channels' else f'{100*share:g} %'
-        return [(text(share), share) for share in known or shares(settings.granularity, n)]
+        return [(text(share), share) for share in (known if any(known) else shares(settings.granularity, n))]
 
     def _fit(self, change=None): # what can be set, by what is set
         s, share = self.settings, self.share.value
@@ -486,9 +492,9 @@ class PruneControls(widgets.VBox):
         self.tuned.disabled = not self.grid.accuracies
         offered = self._offered(s, s.tuned)
         if offered == list(self.share.options): return
-        with self.share.hold_trait_notifications():
-            self.share.options = offered
-            self.share.value = min((x for _, x in offered), key=lambda x: abs(x - share))
+        self.moving, self.share.options = True, offered # which begins at the first
+        self.share.value = min((x for _, x in offered), key=lambda x: abs(x - share))
+        self.moving = False
 
     @property
     def settings(self)->PruneSettings:
@@ -517,7 +523,7 @@ class _Explorer(SideBySide): # what is known
         self.grid = grid if isinstance(grid, PruningGrid) else PruningGrid(grid)
         if features is None and labels is None: features, labels, data = _test_clips(model)
         self._pruned, self._data = _Pruned(model, features, labels), data
-        self._names = [str(name).strip('_') for name in model.labels]
+        self._names = ['<br>'*(i % 2) + str(name).strip('_') for i, name in enumerate(model.labels)] # in two lines
         self._weights = {name: shown_weights(network) for name, network in self.grid.networks.items()}
         super().__init__(PruneControls(self._pruned.channels, self.grid))
 
@@ -546,29 +552,30 @@ class _Explorer(SideBySide): # what is known
             for tuned in (True, False) if chosen and not now.tuned else (True,):
                 known = self.grid.points(replace(alike, tuned=tuned), self._pruned.channels)
                 points = [(self._x(replace(alike, share=share), over), a) for share, a in known.items()]
-                if points: yield _curve(points, granularity, tuned, chosen)
+                if any(known): yield _curve(points, granularity, tuned, chosen)
 
 
 # %% ../../nbs/widgets/pruning_explorer.ipynb #92e3ab9e
 class PruningExplorer(_Explorer):
     "A slider for the share; the weights, their histograms, the accuracy and what the board saves follow."
     _picture = 'pruning_explorer.png'
-    _drawn:tuple = ()
 
     def _draw(self, change=None):
         now, over, pruned = self.controls.settings, self.controls.over.value, self._pruned
-        if (now, over) == self._drawn: return # one control has moved another
+        if self.controls.moving: return
         try: shown, accuracy, curves = self.shown, self.accuracy, list(self._curves(now, over))
         except KwsError as error:
             text = f'{error}. The picture still shows the last settings that work.'
             self.message.value = html_lines(html.escape(text), wrong=True)
             return
-        self._drawn, known, stored = (now, over), isinstance(accuracy, SeedAccuracy), now.network in self._weights
+        known, stored = isinstance(accuracy, SeedAccuracy), now.network in self._weights
         axis, ends = 'share that is gone, %', (-2, 100)
         if over == 'ms': axis, ends = 'ms of an inference (estimated)', (0, 1.05*pruned.cost(replace(now, share=0)).ms)
+        alike = {} if known else {s: a for s, a in pruned.seen.items() if replace(now, share=s.share, tuned=False) == s}
+        trail = [(self._x(s, over), a) for s, a in alike.items()]
         self.view.draw(_figure(shown, self._names, curves, self._x(now, over), accuracy, pruned.whole, axis, ends,
-                               not stored))
-        title = f'<b>{now}{", trained on"*known}: {accuracy}</b>, nothing gone {pruned.whole}'
+                               not stored, trail))
+        title = f'<b>{now}{", trained on"*known}: {accuracy}</b>, whole network {pruned.whole}'
         self.title.value = html_lines(f'{title}. {html.escape(self._data)}')
         self.message.value = self._message(now, shown, known, stored)
 
@@ -583,8 +590,8 @@ class PruningExplorer(_Explorer):
                 _rows('ms, estimated', (f'{cost.ms:.2f}' for cost in costs)))
         alike = self._pruned.differ(now) if now.window > 1 else 0
         look = where_to_look(shown, replace(now, tuned=stored), alike)
-        return html_lines(f'<b>Look at</b> {look}', f'<table>{"".join(rows)}</table>',
-                          *self._notes(now, known, stored, costs))
+        notes = '<br>'.join(self._notes(now, known, stored, costs))
+        return html_lines(f'<b>Look at</b> {look}', f'<table>{"".join(rows)}</table>{notes}')
 
     def _notes(self, now, known, stored, costs):
         if now.share and costs[1].cycles == costs[0].cycles:
@@ -594,3 +601,13 @@ class PruningExplorer(_Explorer):
         elif now.tuned and not known: yield 'The grid has not trained this on: it is shown as pruned.'
         elif known and stored: yield "The weights are those of the grid's first network, in int8."
         elif known: yield 'The weights are shown as pruned: the grid keeps none of this, trained on.'
+
+# %% ../../nbs/widgets/pruning_explorer.ipynb #b2fda599
+def time_moves(explorer:PruningExplorer)->list: # ms
+    "Of a move of the slider to each other share that it offers: what the kernel has to do."
+    slider, times = explorer.controls.share, []
+    for _, share in slider.options:
+        start, moved = perf_counter(), share != slider.value
+        slider.value = share
+        if moved: times.append(1000*(perf_counter() - start))
+    return times
