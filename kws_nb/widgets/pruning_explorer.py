@@ -447,9 +447,10 @@ def _rows(names, values): # of a table in HTML
     cells = ''.join(f'<td style="text-align:right;padding-left:8px">{value}</td>' for value in values)
     return f'<tr><td>{names}</td>{cells}</tr>'
 
-def _whole_numbers(shown): # all parameters, and those that are not zero
-    biases = len(shown.conv) + len(shown.linear)
-    return shown.conv.size + shown.linear.size + biases, shown.nonzeros + biases
+def _parameters(shown, smaller): # all, and those that are not zero; smaller: what is gone is not there
+    biases = len(shown.linear) + (int(shown.conv_kept.any((1, 2)).sum()) if smaller else len(shown.conv))
+    there = shown.nonzeros + biases
+    return there if smaller else shown.conv.size + shown.linear.size + biases, there
 
 def shown_weights(network:IntegerTinyConv)->PrunedWeights:
     "The weights of whole numbers, as what they stand for; what is zero counts as gone."
@@ -491,8 +492,10 @@ class PruneControls(widgets.VBox):
         self.tuned.disabled = not self.grid.accuracies
         offered = self._offered(s, s.tuned)
         if offered == list(self.share.options): return
-        self.moving, self.share.options = True, offered # which begins at the first
-        self.share.value = min((x for _, x in offered), key=lambda x: abs(x - share))
+        self.moving = True
+        with self.share.hold_sync(): # else the browser would answer with the last place of fewer
+            self.share.options = offered # which begins at the first
+            self.share.value = min((x for _, x in offered), key=lambda x: abs(x - share))
         self.moving = False
 
     @property
@@ -580,8 +583,8 @@ class PruningExplorer(_Explorer):
 
     def _message(self, now, shown, known, stored): # where to look, what it costs, what is not what it seems
         before = self._pruned.shown(replace(now, share=0))
-        costs, numbers = [board_cost(x) for x in (before, shown)], [_whole_numbers(x) for x in (before, shown)]
-        if now.granularity == 'channels': numbers[1] = (numbers[1][1],)*2 # what is gone is not there
+        smaller, costs = now.granularity == 'channels', [board_cost(x) for x in (before, shown)]
+        numbers = [_parameters(x, smaller) for x in (before, shown)]
         rows = (_rows('', ('whole', 'now')), _rows('parameters', (f'{n:,}' for n, _ in numbers)),
                 _rows('not zero', (f'{n:,}' for _, n in numbers)),
                 _rows('FLOPs, zeros left out', (f'{x.flops:,}' for x in (before, shown))),
