@@ -193,7 +193,7 @@ _PATTERN = 'Of both layers: weights, blocks or rows; or see --conv-pattern, --li
 _GRADUAL = 'Share of the training in which weights go, little by little; 0: all at once.'
 
 def _pruning(file, structured, channels, share, pattern, conv, linear, patterns, **more): # what is asked for
-    from kws_nb.pruning import Pruning, uniform
+    from kws_nb.pruned import Pruning, uniform
     if structured or channels is not None:
         if not structured: raise KwsError('--channels is for --structured: name both')
         if (channels is None) == (share is None): raise KwsError('Name --channels or --sparsity, one of them')
@@ -206,8 +206,9 @@ def _pruning(file, structured, channels, share, pattern, conv, linear, patterns,
     if share is not None: return uniform(share, pattern, **more)
     if conv is None and linear is None:
         raise KwsError('Name what to remove: --sparsity .8, or --conv and --linear, or --structured --channels 4')
-    return Pruning(*patterns, conv or 0., linear or 0., **more)
+    return Pruning(patterns[0], patterns[1], conv or 0., linear or 0., **more)
 
+# %% ../nbs/library/cli.ipynb #c93166f1
 @app.command(rich_help_panel='Model')
 def prune(checkpoint: Annotated[Path|None, typer.Argument(help=_FLOAT)] = None,
           structured: Annotated[bool, typer.Option('--structured', help=_STRUCTURED)] = False,

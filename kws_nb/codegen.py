@@ -17,7 +17,7 @@ from .layers import *
 from .kernels import fast_layers
 
 # %% ../nbs/library/codegen.ipynb #ddceeefe
-_PARAMETERS = 'int first_row, int end_row', 'const int8_t* input, int8_t* output', 'void* scratch'
+_PARAMETERS = 'int moved_rows', 'int first_row, int end_row', 'const int8_t* input, int8_t* output', 'void* scratch'
 
 def _layer_code(layer, name): # constants and the function that runs a layer
     parts = []
@@ -32,17 +32,19 @@ def _layer_code(layer, name): # constants and the function that runs a layer
     parts.append(f'static const kws_{struct} {name}_layer = {{\n{rows}\n}};\n')
     some, scratch = bool(layer.rows), bool(layer.scratch)
     given = ['first_row, end_row']*some + ['input, output'] + ['scratch']*scratch
-    types = dict(zip(('first_row, end_row', 'input, output', 'scratch'), _PARAMETERS))
+    if layer.moves: given = ['moved_rows', *given]
+    types = dict(zip(('moved_rows', 'first_row, end_row', 'input, output', 'scratch'), _PARAMETERS))
     parameters, arguments = [types[names] for names in given], [f'&{name}_layer', *given]
-    kernel = f'kws_{layer.kernel}{"_rows" if some else ""}_s8'
-    parts.append(f'static void {name}({", ".join(parameters)}) {{\n  {kernel}({", ".join(arguments)});\n}}\n')
+    kernel, returned = f'kws_{layer.kernel}{"_rows" if some else ""}_s8', 'const int8_t*' if layer.moves else 'void'
+    call = f'{"return "*layer.moves}{kernel}({", ".join(arguments)});'
+    parts.append(f'static {returned} {name}({", ".join(parameters)}) {{\n  {call}\n}}\n')
     return '\n'.join(parts)
 
 # %% ../nbs/library/codegen.ipynb #eac52785
 def _buffers(layers, kept): # (bytes, first step, last step): the outputs of all layers but the last, then the scratches
     lives = [(i, i + 1) for i in range(len(layers) - 1)]
     if kept: lives[0] = (-1, len(layers))
-    scratches = [(layer.scratch, i, i) for i, layer in enumerate(layers) if layer.scratch]
+    scratches = [(layer.scratch, i, i + layer.moves) for i, layer in enumerate(layers) if layer.scratch]
     return [(layer.outputs, *life) for layer, life in zip(layers, lives)] + scratches
 
 def _sliding(layers): # rows of the first convolution that see no padding above or below: first, end, stride; or None
@@ -66,13 +68,16 @@ def _invoke_code(layers, names, sliding): # the calls, for one of the two sets o
             constants.append(f'{name.upper()}_SCRATCH = {next(scratch_places)}')
             scratch = f', memory + {name.upper()}_SCRATCH'
         lines.append((name, layer, f'{current}, {following}{scratch}'))
-        current = following
-    def call(name, layer, rest, rows=None): return f'  {name}({f"{rows[0]}, {rows[1]}, " if layer.rows else ""}{rest});'
+        current = f'{name}_rows' if layer.moves else following
+    def call(name, layer, rest, rows=None):
+        if layer.moves: return f'  const int8_t* const {name}_rows = {name}(0, {rest});'
+        return f'  {name}({f"{rows[0]}, {rows[1]}, " if layer.rows else ""}{rest});'
     body = [call(*line, (0, line[1].rows)) for line in lines]
     listed = '\n'.join(f'  {c},' for c in constants)
     code = f'// Where activations lie in the workspace, in bytes.\nenum {{\n{listed}\n}};\n\n' if constants else ''
     memory = '  int8_t* const memory = (int8_t*)workspace->words;\n'
     if not sliding: return code + _whole_code(body, memory if constants else '  (void)workspace;'), total
+    if layers[0].moves: return code + _moving_code(sliding, names[0], lines[0][2], body, memory), total
     return code + _sliding_code(sliding, names[0], layers[0], body, memory, call, lines[0]), total
 
 # %% ../nbs/library/codegen.ipynb #4be2a9d7
@@ -114,6 +119,29 @@ void kws_model_slide(const int8_t* input, int moved_rows, int8_t* scores, kws_mo
 {call(*line, (0, "FIRST_INNER_ROW"))}
 {call(*line, ("FIRST_INNER_ROW + kept", "ROWS"))}
   after_{name}(memory, scores);
+}}
+'''
+
+# %% ../nbs/library/codegen.ipynb #5e1f0c01
+def _moving_code(sliding, name, rest, body, memory): # for a model whose first layer knows which of its rows are good
+    first, end, stride = sliding
+    after = f'  after_{name}({name}_rows, memory, scores);'
+    return f'''// Rows of {name} that see no edge move with the window.
+enum {{ INNER_ROWS = {end - first}, ROW_STRIDE = {stride} }};
+
+static void after_{name}(const int8_t* {name}_rows, int8_t* memory, int8_t* scores) {{
+{chr(10).join(body[1:])}
+}}
+
+void kws_model_invoke(const int8_t* input, int8_t* scores, kws_model_workspace* workspace) {{
+{memory}{body[0]}
+{after}
+}}
+
+void kws_model_slide(const int8_t* input, int moved_rows, int8_t* scores, kws_model_workspace* workspace) {{
+{memory}  const int moved = moved_rows / ROW_STRIDE, some = moved_rows % ROW_STRIDE == 0 && moved < INNER_ROWS;
+  const int8_t* const {name}_rows = {name}(some ? moved : 0, {rest});
+{after}
 }}
 '''
 
@@ -189,11 +217,12 @@ def _either(fast, plain): return f'#if KWS_DSP\n\n{fast}\n#else\n\n{plain}\n#end
 
 def core_sources(model:Path|str|bytes, # path or bytes of an int8 .tflite
                  name:str='tinyconv',  # the board answers it to `name%`
-                 live:bool=True        # for the spotter: input [1, 49, 40, 1] or [1, 1960], a score for each label
+                 live:bool=True,       # for the spotter: input [1, 49, 40, 1] or [1, 1960], a score for each label
+                 connected:str|None=None # form of fully connected layers, see `fast_layers`
                 )->dict:               # file name -> text
     "The model as C for our core: `kws_model.h` and `kws_model.c`."
     graph = read_tflite(model)
-    layers = fast_layers(core_layers(graph))
+    layers = fast_layers(core_layers(graph), connected)
     if not re.fullmatch(r'[A-Za-z0-9_.-]{1,40}', name):
         raise KwsError(f'{name!r} is no model name: use up to 40 letters, digits, - _ .')
     labels, for_live = (), ''

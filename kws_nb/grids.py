@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['pack_hits', 'unpack_hits', 'counted', 'about_networks', 'networks_folder', 'Networks', 'workers', 'results_of',
-           'Difference', 'difference']
+           'rows_of', 'Difference', 'difference']
 
 # %% ../nbs/library/grids.ipynb #a1270e74
 import json, multiprocessing
@@ -124,6 +124,14 @@ def results_of(tasks:dict,        # name -> (method of the worker, *arguments)
         yield from ((futures[future], future.result) for future in as_completed(futures))
 
 # %% ../nbs/library/grids.ipynb #a58f2234
+def rows_of(result:dict, name:object, # of the rows; what has it as its text will do
+            kind:str='rows'           # which of the result's lists
+           )->list:                   # one for each seed
+    "The runs of one condition."
+    found = [row for row in result[kind] if row['name'] == str(name)]
+    if not found: raise KwsError(f'The study has no {name} among its {kind}')
+    return sorted(found, key=lambda row: row['seed'])
+
 @dataclass(frozen=True)
 class Difference:
     "The mean accuracy of some networks in per cent, and how many points it lies above that of others."

@@ -23,7 +23,7 @@ from .data import *
 from .features import micro_features
 from .results import *
 if TYPE_CHECKING:
-    from kws_nb.pruning import Pruning
+    from kws_nb.pruned import Pruning
     from kws_nb.qat import Scheme, Tuning
     from kws_nb.train import Settings
 
@@ -202,7 +202,7 @@ def quantize_checkpoint(checkpoint:Path|str,       # `.safetensors` of `save_mod
 def _pruned_size(model, packed): # what is left of a network
     from kws_nb.kernels import fast_layers, weight_bytes
     from kws_nb.layers import core_layers
-    from kws_nb.pruning import nonzeros
+    from kws_nb.pruned import nonzeros
     from kws_nb.size import count_operations
     counted = count_operations(model)
     return dict(parameters=counted.parameters, flops=counted.flops, nonzeros=nonzeros(model),
@@ -210,12 +210,13 @@ def _pruned_size(model, packed): # what is left of a network
 
 def _as_int8(model, pruning, calibration, path): # write what the board runs
     if pruning.channels is None:
-        from kws_nb.pruning import deployed
+        from kws_nb.pruned import deployed
         content = deployed(model, calibration).to_tflite(softmax=True)
     else:
         with TemporaryDirectory() as folder: content = convert(model, calibration, folder).int8_tflite.read_bytes()
     with atomic_path(path) as temporary: temporary.write_bytes(content)
 
+# %% ../nbs/library/keywords.ipynb #b27e07d5
 def prune_checkpoint(checkpoint:Path|str,       # `.safetensors` of `save_model`
                      pruning:'Pruning',
                      folder:Path|str|None=None, # default: build/prune/NAME and the pruning
@@ -225,7 +226,7 @@ def prune_checkpoint(checkpoint:Path|str,       # `.safetensors` of `save_model`
                      progress:bool=True         # show a progress bar
                     )->tuple: # folder, Evaluation of the dense model, of the pruned one, of its int8 file
     "Prune a saved network and train it on; leaves model.safetensors, model.tflite for the board, metrics.json."
-    from kws_nb import pruning as room, qat
+    from kws_nb import pruned as room, qat
     from kws_nb.layers import run_core
     from kws_nb.train import load_model, predict
     (model, _), tuning = load_model(checkpoint), tuning or qat.TUNING

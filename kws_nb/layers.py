@@ -47,6 +47,8 @@ class Layer:
     struct: str = ''   # C struct without `kws_`, where it isn't called as the kernel
     rows: int = 0      # output rows, of a kernel that can compute some of them
     scratch: int = 0   # bytes it needs beside input and output
+    cycles: float = 0  # estimated on a Cortex-M4, of a kernel with DSP instructions; 0: not known
+    moves: bool = False # it takes by how many rows the input has moved, and returns where its output is
     fast: 'Layer|None' = None # the same where KWS_DSP
     weight_bits: int = 8 # of a weight in the file
     unpacked: 'Layer|None' = None # the same with int8 weights, where a kernel reads fewer bits

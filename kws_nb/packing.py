@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['REQUANTIZE_SHIFT', 'FIELD_BITS', 'KERNEL_ROWS', 'KERNEL_COLUMNS', 'HEAD_WORDS', 'BLOCK_WORDS', 'DOT4_W2_BLOCK_WORDS',
-           'requantize', 'constant_output', 'single_rounding', 'pack_pairs_filter', 'pack_dot4', 'pack_taps',
-           'pack_bits', 'unpack_bits', 'pack_dot4_w4', 'pack_dot4_w2', 'filter_masks', 'pack_filter_words',
-           'pack_dot4_codes']
+           'requantize', 'constant_output', 'single_rounding', 'pack_pairs_filter', 'kept_units', 'pack_kept_filter',
+           'pack_dot4', 'pack_taps', 'pack_bits', 'unpack_bits', 'pack_dot4_w4', 'pack_dot4_w2', 'filter_masks',
+           'pack_filter_words', 'pack_dot4_codes', 'pack_csr', 'pack_bitmap', 'pack_two_of_four', 'pack_blocks_4x1',
+           'pack_blocks_4x4']
 
 # %% ../nbs/library/packing.ipynb #5151875d
 import numpy as np
@@ -122,6 +123,20 @@ def pack_pairs_filter(weights:np.ndarray, # int `[rows ≤ KERNEL_ROWS, columns 
     start = low_start + (b << FIELD_BITS) + (high_start << 2*FIELD_BITS)
     return _filter(scale*low_taps, scale*high_taps, start, multiplier, addend)
 
+# %% ../nbs/library/packing.ipynb #5e1f0a02
+def kept_units(weights:np.ndarray # `[10, 4]`, of `pack_pairs_filter`
+              )->np.ndarray:      # bool `[20]`: row 0's even columns, its odd ones, row 1's …
+    "Which half rows of a filter are not 0."
+    return np.asarray(weights).reshape(-1, 2).any(1)
+
+def pack_kept_filter(packed:dict # of `pack_pairs_filter`
+                    )->np.ndarray: # uint32 `[5 + 2 kept]`
+    "A `kws_pairs_kept`: a filter without its half rows of zeros."
+    kept, words = kept_units(packed['weights']), np.asarray(packed['weights'], np.int64).reshape(-1, 2)
+    mask = int((1 << np.flatnonzero(kept)).sum()) + (int(kept.sum()) << 24)
+    head = [mask, *packed['start'], packed['multiplier'], packed['addend'] & 0xFFFFFFFF]
+    return np.concatenate([head, words[kept].reshape(-1)]).astype(np.uint32)
+
 # %% ../nbs/library/packing.ipynb #906d09b3
 def pack_dot4(weights:np.ndarray # int8 `[outputs, inputs]`, inputs a multiple of 4
              )->np.ndarray|None: # int32 `[groups, 4 + inputs]`; `None`: a pair does not fit 16 bits
@@ -132,8 +147,8 @@ def pack_dot4(weights:np.ndarray # int8 `[outputs, inputs]`, inputs a multiple o
     halves = w[:, 1::2]*256 + w[:, 0::2]
     if inputs % 4 or (halves < -32768).any(): return None
     words = (halves[:, 0::2] & 0xFFFF) + ((halves[:, 1::2] & 0xFFFF) << 16)
-    words = words.reshape(-1, 4, inputs//4).transpose(0, 2, 1).reshape(len(w)//4, inputs)
-    start = -127*w[:, 0::2].sum(1).reshape(-1, 4)
+    words = words.reshape(len(w)//4, 4, inputs//4).transpose(0, 2, 1).reshape(len(w)//4, inputs)
+    start = -127*w[:, 0::2].sum(1).reshape(len(w)//4, 4)
     return np.concatenate([start, np.where(words >= 2**31, words - 2**32, words)], 1).astype(np.int32)
 
 # %% ../nbs/library/packing.ipynb #c3d40f11
@@ -241,3 +256,89 @@ def pack_dot4_codes(weights:np.ndarray, # codes `[outputs, inputs]`, inputs a mu
     w = _four_outputs(weights)
     ordered = w.reshape(len(w), 4, -1, 4).transpose(0, 2, 1, 3)
     return np.frombuffer(pack_bits(ordered, bits), np.uint8)
+
+# %% ../nbs/library/packing.ipynb #5e1f0a12
+_FURTHEST = 255 # distance
+
+def _stops(places): # where values stand, zeros on the way included: distances, index in `places` or -1
+    distances, which, at = [], [], 0
+    for i, place in enumerate(places):
+        ways, rest = divmod(int(place) - at, _FURTHEST)
+        distances += [_FURTHEST]*ways + [rest]
+        which += [-1]*ways + [i]
+        at = int(place)
+    more = -len(which) % 4
+    return np.array(distances + [0]*more, np.int64), np.array(which + [-1]*more, np.int64)
+
+def _bytes_to_words(values): # the first is the lowest
+    return np.ascontiguousarray(np.asarray(values).astype(np.uint8)).view('<u4')
+
+def _spread(values, which): # those that stand there, 0 for -1
+    return np.concatenate([values, np.zeros((1, *values.shape[1:]), values.dtype)])[which]
+
+# %% ../nbs/library/packing.ipynb #5e1f0a13
+def pack_csr(weights:np.ndarray # int8 `[outputs, inputs]`
+            )->tuple:           # uint32 words, groups of each output
+    "Weights as `kws_fully_connected_csr_s8` reads them."
+    words, counts = [], []
+    for row in np.asarray(weights, np.int64):
+        places = np.flatnonzero(row)
+        distances, which = _stops(places)
+        pairs = _bytes_to_words(distances), _bytes_to_words(_spread(row[places], which))
+        words.append(np.stack(pairs, 1).reshape(-1))
+        counts.append(len(which)//4)
+    return np.concatenate(words), np.array(counts)
+
+def pack_bitmap(weights:np.ndarray # int8 `[outputs, inputs]`
+               )->tuple:           # uint32 words, words of bits of each output
+    "Weights as `kws_fully_connected_bitmap_s8` reads them."
+    w = np.asarray(weights, np.int64)
+    padded = np.pad(w, ((0, 0), (0, -w.shape[1] % 32)))
+    bits = ((padded != 0).reshape(len(w), -1, 32) << np.arange(31, -1, -1)).sum(2)
+    values = [row[row != 0] for row in w]
+    packed = [_bytes_to_words(np.pad(v, (0, -len(v) % 4))) for v in values]
+    words = np.concatenate([part for pair in zip(bits.astype(np.uint32), packed) for part in pair])
+    return words, np.full(len(w), bits.shape[1])
+
+def pack_two_of_four(weights:np.ndarray # int8 `[outputs, inputs]`, inputs a multiple of 4
+                    )->tuple|None:      # uint32 words, groups of each output; `None`: somewhere there are three of four
+    "Weights as `kws_fully_connected_two_of_four_s8` reads them."
+    w = np.asarray(weights, np.int64)
+    if w.shape[1] % 4 or (np.count_nonzero(w.reshape(-1, 4), axis=1) > 2).any(): return None
+    w = np.pad(w, ((0, 0), (0, -w.shape[1] % 32))).reshape(-1, 4)
+    places = np.sort(np.argsort(w == 0, axis=1, kind='stable')[:, :2], axis=1)
+    kept = np.take_along_axis(w, places, 1).reshape(-1, 16)
+    codes = (places.reshape(-1, 16) << 2*np.arange(16)).sum(1).astype(np.uint32)
+    words = np.concatenate([codes[:, None], _bytes_to_words(kept).reshape(-1, 4)], 1)
+    return words.reshape(-1), np.full(len(weights), len(words)//len(weights))
+
+# %% ../nbs/library/packing.ipynb #5e1f0a14
+def pack_blocks_4x1(weights:np.ndarray # int8 `[outputs, inputs]`, inputs a multiple of 4
+                   )->tuple|None:      # uint32 words, groups of each output
+    "Weights as `kws_fully_connected_blocks_4x1_s8` reads them."
+    w = np.asarray(weights, np.int64)
+    if w.shape[1] % 4: return None
+    words, counts = [], []
+    for row in w.reshape(len(w), -1, 4):
+        places = np.flatnonzero(row.any(1))
+        distances, which = _stops(places)
+        blocks = _bytes_to_words(_spread(row[places], which)).reshape(-1, 4)
+        words.append(np.concatenate([_bytes_to_words(distances)[:, None], blocks], 1).reshape(-1))
+        counts.append(len(which)//4)
+    return np.concatenate(words), np.array(counts)
+
+def pack_blocks_4x4(weights:np.ndarray # int8 `[outputs, inputs]`, inputs a multiple of 4
+                   )->tuple|None:      # uint32 words, groups of each four outputs; `None`: as `pack_dot4`
+    "Weights as `kws_fully_connected_blocks_4x4_s8` reads them."
+    w = np.asarray(weights, np.int64)
+    if (packed := pack_dot4(w)) is None: return None
+    words, counts = [], []
+    for group in packed.astype(np.uint32):
+        blocks = group[4:].reshape(-1, 4)
+        places = np.flatnonzero(blocks.any(1))
+        distances, which = _stops(places)
+        kept = _spread(blocks[places], which).reshape(-1, 16)
+        groups = np.concatenate([_bytes_to_words(distances)[:, None], kept], 1)
+        words += [group[:4], groups.reshape(-1).astype(np.uint32)]
+        counts.append(len(which)//4)
+    return np.concatenate(words), np.array(counts)

@@ -25,7 +25,7 @@ from .data import *
 from .features import MAX_FEATURE, micro_features
 from .integer import IntegerTinyConv
 from .models import TinyConv
-from .prune import hold
+from .patterns import hold
 from .quantize import *
 from .quantizers import *
 from .results import *
@@ -293,7 +293,7 @@ def fine_tune(model:TinyConv,     # float, trained
               progress:bool=True, # show a progress bar
               epochs:Callable|None=None, # number -> what `augmented` gives, the default
               network:Callable|None=None, # another library's, of model, scheme, calibration and dropout
-              pruned:Callable|None=None, # network, share of the epochs begun -> masks of `kws_nb.prune`, which are kept
+              pruned:Callable|None=None, # network, share of the epochs begun -> masks, which are kept
               penalty:float=0.    # times the sum of |weights|, added to the loss
              )->Trained:          # whose model is a `QuantTinyConv`, or that network
     "Train a network on, rounded as it will be; the one returned has the least loss on validation clips."
@@ -322,7 +322,8 @@ def fine_tune(model:TinyConv,     # float, trained
             hold(run.model, masks)
             loss, training = _tune_epoch(run, x, y, taught, offset, masks, penalty)
             zeros = sum(int((~kept).sum()) for kept in masks.values())
-            run.note(loss, training, *_judged(run.model, validation, data.validation.labels), zeros)
+            share, least = _judged(run.model, validation, data.validation.labels)
+            run.note(loss, training, share, least, zeros)
             if checkpoint: run.save(checkpoint)
             bar.update()
             bar.set_postfix(loss=f'{loss:.3f}', validation=f'{100*run.history[-1]["validation"]:.1f} %')

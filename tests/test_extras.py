@@ -179,7 +179,7 @@ def test_a_module_names_what_it_lacks_or_is_imported(without):
         assert re.match(r"\w+ is not installed, and kws_nb[\w.]+ needs it: ", text), (name, text)
         assert text.split(": ", 1)[1] in pip, (name, text)
     heavy = {
-        "train": {"train", "models", "quantize", "quantizers", "qat", "prune", "pruning", "grids"},
+        "train": {"train", "models", "quantize", "quantizers", "qat", "prune", "patterns", "pruned", "grids"},
         "notebook": {"widgets.explorer", "widgets.recorder"},
     }
     expected = heavy.get(extra, set()) if extra != "everything" else heavy["train"] | heavy["notebook"]

@@ -9,23 +9,18 @@ from kws_nb.core import KwsError, models_dir
 from kws_nb.features import micro_features
 from kws_nb.host import torch_threads
 from kws_nb.models import TinyConv
-from kws_nb.prune import (
-    CRITERIA,
+from kws_nb.patterns import (
     GRANULARITIES,
-    NORMS,
     PATTERNS,
     PICTURE,
-    channel_scores,
     groups,
     hold,
-    keep,
     mask,
     masks,
-    neighbourhood,
-    prune_channels,
     prune_weights,
     scores,
 )
+from kws_nb.prune import CRITERIA, NORMS, channel_scores, keep, neighbourhood, prune_channels
 from kws_nb.size import count_operations
 from kws_nb.train import load_model, predict
 

@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from kws_nb import cli
-from kws_nb.convert import calibration_clips, run_tflite
+from kws_nb.convert import Converted, calibration_clips, run_tflite
 from kws_nb.core import KwsError, models_dir
 from kws_nb.data import Data, Part
 from kws_nb.features import micro_features
@@ -17,7 +18,7 @@ from kws_nb.grids import unpack_hits
 from kws_nb.host import torch_threads
 from kws_nb.keywords import prune_checkpoint
 from kws_nb.layers import run_core
-from kws_nb.pruning import (
+from kws_nb.pruned import (
     FLOAT,
     Pruning,
     deployed,
@@ -31,7 +32,24 @@ from kws_nb.pruning import (
     uniform,
 )
 from kws_nb.qat import QuantTinyConv, Scheme, Tuning, augmented, feature_codes, fine_tune
-from kws_nb.studies.pruning import CHANNELS, ORDERS, SHARES, Case, compare_pruning, tuned, untuned
+from kws_nb.results import read_results
+from kws_nb.studies.pruning import (
+    CHANNELS,
+    ORDERS,
+    SHARES,
+    Case,
+    on_board,
+    board_patterns,
+    compare_pruning,
+    fit_line,
+    for_the_board,
+    keep_networks,
+    kept_cases,
+    measured,
+    ship,
+    tuned,
+    untuned,
+)
 from kws_nb.train import BETTER, load_model, predict, save_model
 
 SHORT = Tuning(epochs=2, batch_size=20)
@@ -236,9 +254,27 @@ def test_the_grid_names_each_run_once():
     plain = {case.pruning for case in cases if case.start == "float" and not case.bits and case.distilled}
     assert plain >= {*(uniform(share) for share in SHARES), *(Pruning(channels=c) for c in CHANNELS)}
     assert {case.order for case in cases if case.bits} == set(ORDERS)
+    assert {str(case) for case, _ in measured()} <= {str(case) for case in cases}
+    assert {str(case) for case in kept_cases().values()} <= {str(case) for case in tuned()}
+    assert {"dense", "4 channels", "weights 0.8", "rows 0.5", "blocks 0.5"} <= set(kept_cases())
+
+
+def test_a_line_is_fitted():
+    assert fit_line([1, 2, 3], [59, 63, 67]) == pytest.approx((55, 4, 1))
+    assert fit_line([1, 2, 3], [1, 3, 2])[2] == pytest.approx(0.25)
 
 
 COST = ("cycles", "instructions", "flash", "image", "board_same")
+OPERATORS = ["CONV_2D", "FULLY_CONNECTED"]
+
+
+def converted(model, calibration, folder):
+    "In place of TensorFlow: the same network without it."
+    path = Path(folder) / "int8.tflite"
+    path.write_bytes(deployed(model, calibration).to_tflite())
+    return Converted(None, None, path, path)
+
+
 CASES = [
     Case(),
     Case(uniform(0.5)),
@@ -255,7 +291,11 @@ CASES = [
 def test_a_grid_is_kept_and_grows(tiny, tmp_path, monkeypatch):
     path, recipe = tmp_path / "pruning.json", replace(BETTER, epochs=1)
     monkeypatch.setattr("kws_nb.studies.pruning.LONG", 2)
-    boards, onnx = [(CASES[0], 0), (CASES[2], 1)], [(Case(Pruning(channels=4), True), 0)]
+    boards = [(CASES[0], 0), (CASES[2], 1)]
+    onnx = [(Case(Pruning(channels=4), True), 0)]
+    cost = dict(zip(COST, (9_000, 8_000, 700, 900, 12)))
+    monkeypatch.setattr("kws_nb.studies.pruning.on_board", lambda content, codes: (np.zeros((12, 4)), cost))
+    monkeypatch.setattr("kws_nb.studies.pruning.convert", converted)
     common = dict(tuning=SHORT, recipe=recipe, folder=tmp_path, n_processes=0, progress=False, boards=boards, onnx=onnx)
     first = compare_pruning(tiny, path, range(2), CASES, **common)
     assert json.loads(path.read_text()) == first
@@ -266,10 +306,8 @@ def test_a_grid_is_kept_and_grows(tiny, tmp_path, monkeypatch):
         assert ("integer_correct" in row) == row["tuned"]
     costs = {(row["name"], row["seed"]): row for row in first["rows"] if row["cycles"]}
     assert [*costs] == [("dense", 0), ("weights 0.5 l1, tuned", 1)]
-    for row in (*costs.values(), *first["converted"]):
-        assert row["board_same"] == 12 and row["cycles"] > row["instructions"] > 50_000
-        assert row["image"] > row["flash"] > 8_000
-    assert first["converted"][0]["channels"] == 4 and first["converted"][0]["operators"][0] == "CONV_2D"
+    assert all(row[key] == cost[key] for row in (*costs.values(), *first["converted"]) for key in COST)
+    assert [(row["channels"], row["operators"]) for row in first["converted"]] == [(4, OPERATORS)]
     channels = [row for row in first["rows"] if row.get("channels")]
     assert {row["channels"] for row in channels} == {2, 4} and {row["pattern"] for row in channels} == {"channels"}
 
@@ -281,9 +319,44 @@ def test_a_grid_is_kept_and_grows(tiny, tmp_path, monkeypatch):
     more = compare_pruning(tiny, path, range(2), [*CASES, Case(uniform(0.25))], **common)
     assert [row for row in more["rows"] if row["share"] != 0.25] == first["rows"]
     assert len(more["rows"]) == len(first["rows"]) + 2 and more["converted"] == first["converted"]
-    monkeypatch.setattr("kws_nb.studies.pruning._on_board", lambda *_: (np.zeros((12, 4)), dict.fromkeys(COST, 7)))
+    cost["cycles"] = 7
     anew = compare_pruning(tiny, path, range(2), CASES, again=True, **common)
     assert {row["cycles"] for row in anew["rows"]} == {7, None}, "measured again, and not trained"
+
+
+def test_what_is_measured_on_the_board(model, features, calibration):
+    content = deployed(prune(model, Pruning("half rows", "steps", 0.5, 0.5)), calibration).to_tflite()
+    _, cost = on_board(content, feature_codes(features[:10]))
+    assert cost["board_same"] == 10 and cost["cycles"] > cost["instructions"] > 50_000
+    assert cost["image"] > cost["flash"] > 8_000
+
+
+def test_networks_of_the_grid_are_kept_and_the_best_for_the_board_is_shipped(tiny, tmp_path):
+    recipe, path = replace(BETTER, epochs=1), tmp_path / "pruning.json"
+    common = dict(tuning=SHORT, recipe=recipe, folder=tmp_path)
+    dense, board = Case(tuned=True), [Case(pruning, True) for pruning in board_patterns()]
+    cases = dict(dense=dense, half=Case(uniform(0.5), True))
+    compare_pruning(tiny, path, [0, 1], list(cases.values()), [], [], n_processes=0, progress=False, **common)
+    kept = keep_networks(tiny, tmp_path / "kept.safetensors", cases=cases, **common)
+    codes = feature_codes(micro_features(tiny.testing.clips))
+    for name, network in stored_networks(tmp_path / "kept.safetensors").items():
+        assert np.array_equal(network.run(codes), kept[name].run(codes))
+        (row,) = [row for row in read_results(path)["rows"] if row["name"] == str(cases[name]) and row["seed"] == 0]
+        assert (network.run(codes).argmax(1) == tiny.testing.labels).sum() == row["integer_correct"]
+    shipped = ship(tiny, path, tmp_path / "sparse.tflite", case=cases["half"], **common)
+    assert read_results(path)["shipped"] == shipped and shipped["name"] == "weights 0.5 l1, tuned"
+    heard = run_core(tmp_path / "sparse.tflite", codes).argmax(1)
+    assert (heard == tiny.testing.labels).sum() == shipped["correct"]
+
+    def rows(case, cycles, flash, right):
+        return [dict(name=str(case), seed=seed, cycles=cycles, flash=flash, validation=right) for seed in (0, 1)]
+
+    fast, good, big = board[:3]
+    made = [*rows(dense, 100, 100, 90), *rows(fast, 40, 40, 80), *rows(good, 48, 53, 85), *rows(big, 40, 60, 89)]
+    made += [row for case in board[3:] for row in rows(case, 60, 40, 88)]
+    assert for_the_board(dict(rows=made)) == good
+    with pytest.raises(KwsError, match="No pattern has 30% of the cycles"):
+        for_the_board(dict(rows=made), cycles=0.3)
 
 
 def test_an_interrupted_grid_goes_on(tiny, tmp_path, monkeypatch):

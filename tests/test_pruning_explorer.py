@@ -11,8 +11,9 @@ from kws_nb.core import KwsError
 from kws_nb.graph import read_tflite
 from kws_nb.integer import round_tinyconv
 from kws_nb.models import DSCNN, TinyConv
-from kws_nb.prune import GRANULARITIES, NORMS, prune_channels, prune_weights, scores
-from kws_nb.pruning import Pruning, store_networks
+from kws_nb.patterns import GRANULARITIES, prune_weights, scores
+from kws_nb.prune import NORMS, prune_channels
+from kws_nb.pruned import Pruning, store_networks
 from kws_nb.qat import QuantTinyConv, Scheme
 from kws_nb.results import Accuracy
 from kws_nb.size import count_operations

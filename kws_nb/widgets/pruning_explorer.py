@@ -26,8 +26,9 @@ from ..features import micro_features
 from ..host import torch_threads
 from ..integer import IntegerTinyConv
 from ..models import TinyConv
+from ..patterns import *
 from ..prune import *
-from ..pruning import *
+from ..pruned import *
 from ..qat import QuantTinyConv
 from ..results import *
 from ..size import BOARDS

@@ -107,6 +107,43 @@ void kws_pad_s8(const kws_pad* layer, const int8_t* input, int8_t* output);
 // Probabilities with scale 1/256 and zero point -128. input and output: [size], at most 4095 of them.
 void kws_softmax_s8(const kws_softmax* layer, const int8_t* input, int8_t* output);
 
+// --- fully connected layers without their zeros ----------------------------------------------------------------------
+
+// The input's zero point is part of the bias. A distance is counted from where the value before was, the first from the
+// input's begin; where one is too large for its bits, zeros stand on the way.
+typedef struct {
+  int32_t inputs, outputs;
+  int16_t output_offset;
+  int16_t activation_min, activation_max;
+  const uint32_t* packed_weights;  // of each output, or of each four, what the form says; one after the other
+  const uint16_t* counts;          // how many of them: groups, or words of a bitmap
+  const int32_t* bias;             // [outputs]
+  const int32_t* multiplier;       // [outputs]
+  const int8_t* shift;             // [outputs]
+} kws_fully_connected_sparse;
+
+// Compressed rows. A group: four distances of 8 bits, and four weights of 8 bits.
+void kws_fully_connected_csr_s8(const kws_fully_connected_sparse* layer, const int8_t* input, int8_t* output);
+
+// A bitmap: a word for each 32 inputs, from the highest bit; behind an output's words its weights of 8 bits, up to a
+// multiple of four.
+void kws_fully_connected_bitmap_s8(const kws_fully_connected_sparse* layer, const int8_t* input, int8_t* output);
+
+// Two of each four inputs. A group is 32 inputs: a word of their places, two bits each, and four words of weights.
+void kws_fully_connected_two_of_four_s8(const kws_fully_connected_sparse* layer, const int8_t* input, int8_t* output);
+
+// Blocks of four inputs of one output. A group: four distances of 8 bits, in fours of inputs, and a word for each block.
+void kws_fully_connected_blocks_4x1_s8(const kws_fully_connected_sparse* layer, const int8_t* input, int8_t* output);
+
+// Blocks of four inputs of four outputs, of which counts has one entry. Four words first, then the groups: four distances
+// as above and four words for each block (kws_dot4_blocks_s8.S).
+void kws_fully_connected_blocks_4x4_s8(const kws_fully_connected_sparse* layer, const int8_t* input, int8_t* output);
+
+// Their inner loops, in plain C or in assembly: one output, one output, and four dot products.
+int32_t kws_csr_s8(const int8_t* input, const uint32_t* packed_weights, int32_t n_groups);
+int32_t kws_blocks_4x1_s8(const int8_t* input, const uint32_t* packed_weights, int32_t n_groups);
+void kws_dot4_blocks_s8(const int8_t* input, const uint32_t* packed_weights, int32_t n_groups, int32_t* sums);
+
 // --- the same outputs faster, where KWS_DSP (kws_cpu.h) --------------------------------------------------------------
 
 // In all of these the input's zero point is part of the bias, sums stay below 2^30 and shifts below 0.
@@ -234,5 +271,40 @@ typedef struct {
 } kws_pairs_job;
 
 void kws_pairs_filter_rows(const kws_pairs_job* job);
+
+// --- kws_conv2d_pairs without what is pruned -------------------------------------------------------------------------
+
+// A filter of which some half rows are kept (kws_pairs_kept_rows.S).
+typedef struct {
+  uint32_t kept;        // bit 2 * row + odd: the taps of this kernel row's even or odd columns; their number << 24
+  uint32_t start[2];    // these four as in kws_pairs_filter
+  int32_t multiplier;
+  int32_t addend;
+  uint32_t weights[];   // [their number][2]
+} kws_pairs_kept;
+
+// Rows of outputs that nothing reads are not computed. The layer behind reads the others: [output_channels][rows that
+// are read][output_width].
+typedef struct {
+  kws_conv2d_pairs pairs;           // without filters; input_height: rows of the scratch, those of zeros included
+  int16_t image_height;             // rows of the input
+  int16_t output_height;            // at most 32
+  int16_t first_inner, end_inner;   // output rows that see no edge: they move with the window
+  int16_t filter_words;             // of each filter; 0: they are kws_pairs_kept
+  const uint32_t* filters;          // kws_pairs_filter or kws_pairs_kept, one after the other
+  const uint32_t* read_rows;        // [output_channels], a bit for each output row
+  void (*filter_rows)(const kws_pairs_job*);
+} kws_conv2d_pairs_sparse;
+
+// moved_rows: by how many output rows the input has moved up since the call before with the same `kept`, 0 for a fresh
+// input. kept: [output_channels][output_height][output_width] bytes and a word for each channel. scratch: as
+// kws_conv2d_pairs, or the rows that are read if they are more; behind it two words for each output row and the bytes
+// of an output row for each. Returns the rows that are read: they lie in kept or scratch.
+const int8_t* kws_conv2d_pairs_sparse_s8(const kws_conv2d_pairs_sparse* layer, int moved_rows, const int8_t* input,
+                                         int8_t* kept, void* scratch);
+
+// As kws_pairs_filter_rows. filter: a kws_pairs_kept; rows: for each output row the first kept unit inside the image,
+// and how many kept units there are from there on, << 16.
+void kws_pairs_kept_rows(const kws_pairs_job* job);
 
 #endif
