@@ -297,8 +297,9 @@ def where_to_look(shown:PrunedWeights, settings:PruneSettings,
     "One sentence or two, about this picture."
     s = settings
     if not s.share: return 'Nothing is gone yet: move the share.'
-    if s.tuned: return ('The histograms: what was trained on has no small weights left near zero, or has grown new '
-                        'ones. The zeros themselves are not drawn.')
+    if s.tuned and s.granularity == 'weights':
+        return ('The histograms: around zero is a gap where weights were taken out, and those that stay have grown. '
+                'The zeros themselves are not drawn.')
     if s.norm == 'random':
         return 'The control: large weights go as often as small ones. What a norm is worth is the distance to this.'
     if s.granularity == 'channels':
