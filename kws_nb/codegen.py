@@ -218,11 +218,12 @@ def _either(fast, plain): return f'#if KWS_DSP\n\n{fast}\n#else\n\n{plain}\n#end
 def core_sources(model:Path|str|bytes, # path or bytes of an int8 .tflite
                  name:str='tinyconv',  # the board answers it to `name%`
                  live:bool=True,       # for the spotter: input [1, 49, 40, 1] or [1, 1960], a score for each label
-                 connected:str|None=None # form of fully connected layers, see `fast_layers`
+                 connected:str|None=None,  # these two: as in `fast_layers`
+                 convolution:str|None=None
                 )->dict:               # file name -> text
     "The model as C for our core: `kws_model.h` and `kws_model.c`."
     graph = read_tflite(model)
-    layers = fast_layers(core_layers(graph), connected)
+    layers = fast_layers(core_layers(graph), connected, convolution)
     if not re.fullmatch(r'[A-Za-z0-9_.-]{1,40}', name):
         raise KwsError(f'{name!r} is no model name: use up to 40 letters, digits, - _ .')
     labels, for_live = (), ''

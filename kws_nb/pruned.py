@@ -172,7 +172,8 @@ def deployed(model:TinyConv,
     if isinstance(model, QuantTinyConv):
         if model.rounds: return to_integer(model, calibration)
         model = model.as_float()
-    return to_integer(post_train(model, Scheme(), calibration), calibration)
+    # minmax: no weight becomes -128, which the fast kernels don't take
+    return to_integer(post_train(model, Scheme(method='minmax'), calibration), calibration)
 
 # %% ../nbs/library/pruned.ipynb #28f1ef54
 def store_networks(path:Path|str, networks:dict # name -> IntegerTinyConv

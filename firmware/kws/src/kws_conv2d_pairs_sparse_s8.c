@@ -113,11 +113,14 @@ const int8_t* kws_conv2d_pairs_sparse_s8(const kws_conv2d_pairs_sparse* l, int m
   uint32_t* const wanted = pairs + l->pairs.input_height * (HEAD_WORDS + BLOCK_WORDS * l->pairs.blocks);
   uint32_t* const list = wanted + channels;
   uint32_t* const valid = (uint32_t*)(void*)(kept + channels * l->output_height * width);
-  uint32_t anywhere = 0;
+  uint32_t anywhere = 0, everywhere = rows_from(0, l->output_height);
+  const uint32_t inner = rows_from(l->first_inner, l->end_inner);
   for (int c = 0; c < channels; ++c) {
     wanted[c] = moved_rows > 0 ? missing_rows(l, moved_rows, l->read_rows[c], valid + c) : l->read_rows[c];
     anywhere |= wanted[c];
+    everywhere &= l->read_rows[c];
   }
+  const bool all = everywhere == rows_from(0, l->output_height);
   if (anywhere) widen_seen(l, anywhere, input, pairs);
   const uint32_t* filter = l->filters;
   if (moved_rows == 0) {
@@ -125,22 +128,20 @@ const int8_t* kws_conv2d_pairs_sparse_s8(const kws_conv2d_pairs_sparse* l, int m
     for (int c = 0; c < channels; ++c) {
       filter = filter_rows(l, filter, wanted[c], pairs, list, output);
       output += count(wanted[c]) * width;
-      valid[c] = 0;
+      valid[c] = all ? inner : 0;
     }
     return kept;
   }
   const int channel_bytes = l->output_height * width;
   const size_t still_bytes = (size_t)((l->end_inner - l->first_inner - moved_rows) * width);
   int8_t *map = kept, *read = scratch;
-  bool all = true;
   for (int c = 0; c < channels; ++c, map += channel_bytes) {
-    int8_t* const inner = map + l->first_inner * width;
-    memmove(inner, inner + moved_rows * width, still_bytes);
+    int8_t* const first = map + l->first_inner * width;
+    memmove(first, first + moved_rows * width, still_bytes);
     int8_t* from = (int8_t*)(list + l->output_height);
     filter = filter_rows(l, filter, wanted[c], pairs, list, from);
     for (uint32_t rows = wanted[c]; rows; rows &= rows - 1, from += width)
       copy_row(map + lowest(rows) * width, from, width);
-    all = all && l->read_rows[c] == rows_from(0, l->output_height);
   }
   if (all) return kept;
   map = kept;

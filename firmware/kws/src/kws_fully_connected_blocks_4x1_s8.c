@@ -1,7 +1,9 @@
 #include "kws_sparse.h"
 
-#if !KWS_DSP
-int32_t kws_blocks_4x1_s8(const int8_t* x, const uint32_t* packed, int32_t n_groups) {
+static int32_t multiply_groups(const int8_t* x, const uint32_t* packed, int32_t n_groups) {
+#if KWS_DSP
+  return kws_blocks_4x1_s8(x, packed, n_groups);
+#else
   int32_t sum = 0;
   for (; n_groups > 0; --n_groups, packed += 5) {
     for (int block = 0; block < 4; ++block) {
@@ -10,13 +12,13 @@ int32_t kws_blocks_4x1_s8(const int8_t* x, const uint32_t* packed, int32_t n_gro
     }
   }
   return sum;
-}
 #endif
+}
 
 void kws_fully_connected_blocks_4x1_s8(const kws_fully_connected_sparse* l, const int8_t* input, int8_t* output) {
   const uint32_t* packed = l->packed_weights;
   for (int32_t o = 0; o < l->outputs; ++o) {
-    output[o] = kws_sparse_output(l, o, kws_blocks_4x1_s8(input, packed, l->counts[o]));
+    output[o] = kws_sparse_output(l, o, multiply_groups(input, packed, l->counts[o]));
     packed += 5 * l->counts[o];
   }
 }

@@ -6,8 +6,12 @@ static inline int32_t multiply_half(const int8_t* x, uint32_t half) {
   const int32_t a = (int8_t)half, b = ((int16_t)half - a) / 256;
   return x[0] * a + x[1] * b;
 }
+#endif
 
-void kws_dot4_blocks_s8(const int8_t* at, const uint32_t* packed, int32_t n_groups, int32_t* sums) {
+static void multiply_groups(const int8_t* at, const uint32_t* packed, int32_t n_groups, int32_t* sums) {
+#if KWS_DSP
+  kws_dot4_blocks_s8(at, packed, n_groups, sums);
+#else
   for (int o = 0; o < 4; ++o) sums[o] = 0;
   packed += 4;
   for (; n_groups > 0; --n_groups, packed += 17) {
@@ -19,15 +23,15 @@ void kws_dot4_blocks_s8(const int8_t* at, const uint32_t* packed, int32_t n_grou
       }
     }
   }
-}
 #endif
+}
 
 void kws_fully_connected_blocks_4x4_s8(const kws_fully_connected_sparse* l, const int8_t* input, int8_t* output) {
   const uint32_t* packed = l->packed_weights;
   int32_t sums[4];
   for (int32_t o = 0; o < l->outputs; ++o) {
     if (o % 4 == 0) {
-      kws_dot4_blocks_s8(input, packed, l->counts[o / 4], sums);
+      multiply_groups(input, packed, l->counts[o / 4], sums);
       packed += 4 + 17 * l->counts[o / 4];
     }
     output[o] = kws_sparse_output(l, o, sums[o % 4]);

@@ -139,7 +139,7 @@ void kws_fully_connected_blocks_4x1_s8(const kws_fully_connected_sparse* layer, 
 // as above and four words for each block (kws_dot4_blocks_s8.S).
 void kws_fully_connected_blocks_4x4_s8(const kws_fully_connected_sparse* layer, const int8_t* input, int8_t* output);
 
-// Their inner loops, in plain C or in assembly: one output, one output, and four dot products.
+// Where KWS_DSP, their inner loops: one output, one output, and four dot products.
 int32_t kws_csr_s8(const int8_t* input, const uint32_t* packed_weights, int32_t n_groups);
 int32_t kws_blocks_4x1_s8(const int8_t* input, const uint32_t* packed_weights, int32_t n_groups);
 void kws_dot4_blocks_s8(const int8_t* input, const uint32_t* packed_weights, int32_t n_groups, int32_t* sums);
