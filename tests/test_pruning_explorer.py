@@ -58,7 +58,8 @@ def grid(tmp_path_factory, reference):
     conditions = ["dense", "dense, tuned", "weights 0.5 l1", "conv rows 0.5 l1, tuned"]
     conditions += [f"weights {share} l1, tuned" for share in (0.25, 0.5)] + [f"{c} channels l1, tuned" for c in (6, 4)]
     for i, name in enumerate(conditions):
-        rows += [dict(name=name, correct=90 - i - seed, n=100, seed=seed) for seed in range(3)]
+        cycles = {"dense, tuned": 256_000, "weights 0.25 l1, tuned": 100_000, "weights 0.5 l1, tuned": 80_000}.get(name)
+        rows += [dict(name=name, correct=90 - i - seed, n=100, seed=seed, cycles=cycles) for seed in range(3)]
     (folder / "pruning.json").write_text(json.dumps(dict(data="made up", rows=rows)))
     store_networks(folder / "pruning.safetensors", {"weights 0.5": reference})
     return folder / "pruning.json"
@@ -113,7 +114,7 @@ def test_channels_are_those_of_the_smaller_network(explorer, model, clips, norm)
         assert np.array_equal(explorer.shown.conv[kept], smaller.conv.weight.detach()[:, 0].numpy())
         assert explorer.shown.flops == count_operations(smaller).flops
         whole = prune_shown(smaller, PruneSettings(0))
-        assert board_cost(explorer.shown) == board_cost(whole)
+        assert explorer.cost == board_cost(explorer.shown) and explorer.cost.flash == board_cost(whole).flash
         assert f"<td>parameters</td>{cell(16_652)}{cell(2081 * channels + 4)}" in explorer.message.value
 
 
@@ -192,23 +193,25 @@ MEASURED = [(20, 200, 250_730), (13, 200, 216_000), (20, 104, 130_000), (13, 104
 
 @pytest.mark.parametrize(("units", "alive", "cycles"), MEASURED)
 def test_the_cost_is_near_what_was_measured(units, alive, cycles):
-    "A tenth: the closed form does not know which rows they were."
+    "Some per cent: it is not known here which rows they were."
     rng = np.random.default_rng(units)
     half_rows = np.stack([rng.permutation(20) < units for _ in range(8)]).reshape(8, 10, 2)
     conv = np.tile(half_rows, (1, 1, 4))  # even columns, odd columns
     read = (rng.permutation(200) < alive).reshape(25, 8)
     linear = np.broadcast_to(read[None, :, None], (4, 25, 20, 8))
     cost = board_cost(weights_with(conv, linear))
-    assert cost.cycles == pytest.approx(cycles, rel=0.1), cost
+    assert cost.cycles == pytest.approx(cycles, rel=0.08), cost
 
 
-def test_zeros_here_and_there_save_the_board_nothing(explorer, model):
+def test_few_zeros_here_and_there_save_the_board_nothing(explorer, model):
     whole = board_cost(prune_shown(model, PruneSettings(0)))
-    assert whole.flash == 17_424 and whole.kernel == "dense"
+    assert whole.flash == 17_424 and whole.dense
     put(explorer, share=0.5)
-    assert board_cost(explorer.shown) == whole and "cost the board as much" in explorer.message.value
+    assert explorer.cost == whole and "would take longer" in explorer.message.value
     put(explorer, granularity="rows")
-    assert board_cost(explorer.shown).cycles < 0.6 * whole.cycles and "skip what is gone" in explorer.message.value
+    assert explorer.cost.cycles < 0.6 * whole.cycles and "conv2d_pairs_sparse" in explorer.message.value
+    assert f"{explorer.cost.ms:.2f}" in explorer.message.value
+    assert explorer.cost.ms == pytest.approx(explorer.cost.cycles / 64_000)
 
 
 def test_flash_is_counted_by_hand():
@@ -218,6 +221,13 @@ def test_flash_is_counted_by_hand():
     linear = np.zeros((4, 25, 20, 8), bool)
     linear[:, 5:18] = True
     assert board_cost(weights_with(conv, linear)).flash == 80 * 13 * 8 + 48 + 8 * (20 + 8 * 10)
+
+
+def test_networks_of_other_shapes_have_a_cost():
+    torch.manual_seed(0)
+    five = TinyConv(5, labels=("_silence_", "_unknown_", "yes", "no", "up"))
+    two = prune_shown(TinyConv(2), PruneSettings(0))
+    assert board_cost(two).cycles < board_cost(prune_shown(five, PruneSettings(0))).cycles
 
 
 def test_a_setting_that_was_seen_costs_no_forward_pass(explorer):
@@ -264,9 +274,12 @@ def test_lines_are_those_of_the_grid(explorer):
     }
     put(explorer, layers="conv", granularity="rows")
     assert curves(explorer)["rows, trained on"] == [0, 50]
-    put(explorer, over="ms")
-    (ms,) = {max(x) for x in curves(explorer).values()}
-    assert ms == pytest.approx(board_cost(explorer._pruned.shown(PruneSettings(0))).ms)
+    put(explorer, over="ms", layers="both", granularity="weights")
+    assert curves(explorer) == {
+        "weights, trained on": pytest.approx([1.25, 1.5625, 4]),
+        "weights, as pruned": pytest.approx([1.25, 4]),
+        "channels, trained on": pytest.approx([4]),
+    }, "of those that were put on the board"
 
 
 def test_what_was_trained_on_comes_from_the_grid(explorer, grid, reference):
@@ -281,6 +294,7 @@ def test_what_was_trained_on_comes_from_the_grid(explorer, grid, reference):
     assert "trained on: 84.0 %" in explorer.title.value and "in int8" in explorer.message.value
     assert np.array_equal(explorer.shown.conv_kept, reference.conv != 0)
     assert explorer.shown.linear == pytest.approx(shown_weights(reference).linear)
+    assert explorer.cost == board_cost(shown_weights(reference))
     put(explorer, share=0.25)
     assert "as pruned: the grid keeps none" in explorer.message.value
     put(explorer, norm="random")

@@ -8,23 +8,27 @@ __all__ = ['MOST_CLIPS', 'PruneSettings', 'PrunedWeights', 'prune_shown', 'Board
            'PruningExplorer', 'time_moves']
 
 # %% ../../nbs/widgets/pruning_explorer.ipynb #8eda75a6
-import copy, html, math, torch, zlib
+import copy, html, torch, zlib
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from safetensors import SafetensorError
 from time import perf_counter
 from torch import nn
 from typing import Any
 from ..core import *
+from ..board import reference_model
 from ..data import load_data
 from ..features import micro_features
+from ..graph import read_tflite
 from ..host import torch_threads
-from ..integer import IntegerTinyConv
+from ..integer import IntegerTinyConv, round_tinyconv
+from ..kernels import fast_layers, inference_cycles, weight_bytes
+from ..layers import core_layers
 from ..models import TinyConv
 from ..patterns import *
 from ..prune import *
@@ -35,7 +39,6 @@ from ..size import BOARDS
 from ..train import evaluate, load_model
 from .explorer import (SideBySide, check_features, choice, html_lines, interval_bars, panel_titles,
                                      spread)
-from .size_explorer import conv_cycles, kernel_inside, linear_cycles
 
 # %% ../../nbs/widgets/pruning_explorer.ipynb #6caff2f2
 @dataclass(frozen=True)
@@ -134,34 +137,42 @@ def prune_shown(model:TinyConv, settings:PruneSettings=PruneSettings())->PrunedW
 class BoardCost:
     "An inference on the Arduino Nano 33 BLE Sense, estimated."
     cycles: int
-    flash: int    # bytes of all weights, as the kernels store them
-    kernel: str   # 'dense', or 'sparse', which skips
+    flash: int     # bytes of all weights, as the kernels store them
+    kernels: tuple # names
 
     @property
     def ms(self)->float:
         "The time."
-        return 1000*self.cycles/BOARDS['nano33ble'].clock_hz
+        return _ms(self.cycles)
 
-def _dense_cost(channels):
-    inputs = math.prod(PICTURE)*channels
-    cycles = conv_cycles(channels, TinyConv.kernel, (TinyConv.stride,)*2) + linear_cycles(inputs)
-    return BoardCost(cycles, 176*channels + 4*inputs + 16, 'dense')
+    @property
+    def dense(self)->bool:
+        "Do they multiply zeros, too?"
+        return self.kernels == ('conv2d_pairs', 'fully_connected_dot4')
+
+def _ms(cycles): return 1000*cycles/BOARDS['nano33ble'].clock_hz
+
+def _cost(network): # of its kernels as they are chosen for the board
+    layers = fast_layers(core_layers(read_tflite(network.to_tflite(softmax=True))))
+    kernels = tuple((layer.fast or layer).kernel for layer in layers[:2])
+    return BoardCost(inference_cycles(layers), weight_bytes(layers), kernels)
+
+@cache
+def _reference(): # no number of it is 0
+    network = round_tinyconv(reference_model())
+    return replace(network, conv=np.where(network.conv, network.conv, 1),
+                   linear=np.where(network.linear, network.linear, 1))
 
 def board_cost(shown:PrunedWeights)->BoardCost:
-    "The cheapest way for what stays."
-    filters = np.asarray(shown.conv_kept.any((1, 2)))
-    alive = np.asarray(shown.linear_kept.any((0, 2))).T & filters[:, None] # `[channels, 25]`: read by a label
-    some = np.asarray(alive.any(1))
-    units = np.stack([shown.conv_kept[:, :, i::2].any(2) for i in (0, 1)], 2)*some[:, None, None]
-    dense, used, kept = _dense_cost(int(filters.sum())), int(some.sum()), units.sum((1, 2))
-    inside = np.array(kernel_inside(N_FRAMES, TinyConv.kernel[0], TinyConv.stride)) # kernel rows, of each output row
-    top = np.stack([units[:, -n if y < 2 else 0:].sum((1, 2)) for y, n in enumerate(inside)], 1)
-    skipping = 10_000 + 200*used + 28*int(kept.sum()) + 325*int(alive.sum()) + 51*int(top[alive].sum())
-    whole = 11_000 + 225*used + round(float((alive*(92.7*inside + 322)).sum())) # all taps of what is read
-    flash = 80*int(alive.sum()) + 48 + 20*len(filters)
-    ways = (dense, BoardCost(skipping, flash + 8*int(kept.sum()), 'sparse'),
-            BoardCost(whole, flash + 160*used, 'sparse'))
-    return min(ways, key=lambda way: way.cycles)
+    "Of the reference model's numbers with these zeros."
+    r, answers = _reference(), np.arange(len(shown.linear))
+    c = np.flatnonzero(shown.conv_kept.any((1, 2)) | shown.linear_kept.any((0, 1, 2)))
+    k, n = c % len(r.conv), answers % len(r.linear)
+    labels = r.labels if len(n) == len(r.labels) else (*r.labels[:2], *(f'word{i}' for i in answers[2:]))
+    linear = r.linear.reshape(len(r.linear), *PICTURE, -1)[n][..., k]*shown.linear_kept[..., c]
+    return _cost(replace(r, labels=labels, conv=r.conv[k]*shown.conv_kept[c], conv_scale=r.conv_scale[k],
+                         conv_bias=r.conv_bias[k], linear=linear.reshape(len(n), -1),
+                         linear_scale=r.linear_scale[n], linear_bias=r.linear_bias[n]))
 
 # %% ../../nbs/widgets/pruning_explorer.ipynb #6bc50ab3
 _GAP, _GONE = -102, -101 # codes of the pictures; the others are per cent of the colour scale's end
@@ -230,8 +241,7 @@ def _point(x, accuracy, whole, ends, trail): # traces: nothing gone, where we we
     yield dict(type='scatter', x=ends, y=[100*whole.value]*2, mode='lines', **place,
                line=dict(color=_LINE, width=1, dash='dash'), hovertemplate=f'whole network: {whole}<extra></extra>')
     yield dict(type='scatter', x=[x for x, _ in trail], y=[100*a.value for _, a in trail], mode='markers', **place,
-               marker=dict(color=_LINE, size=4), text=[str(a) for _, a in trail],
-               hovertemplate='%{text}<extra></extra>')
+               marker=dict(color=_LINE, size=4), hovertemplate='%{y:.1f} %<extra></extra>')
     yield dict(type='scatter', x=[x], y=[100*accuracy.value], mode='markers', text=[str(accuracy)], **place,
                error_y=bars, hovertemplate='%{text}<extra></extra>',
                marker=dict(color=_LINE, size=15, symbol='circle-open', line=dict(width=3)))
@@ -287,8 +297,9 @@ def where_to_look(shown:PrunedWeights, settings:PruneSettings,
     "One sentence or two, about this picture."
     s = settings
     if not s.share: return 'Nothing is gone yet: move the share.'
-    if s.tuned: return ('The histograms: what was trained on has no small weights left near zero, or has grown new '
-                        'ones. The zeros themselves are not drawn.')
+    if s.tuned and s.granularity == 'weights':
+        return ('The histograms: around zero is a gap where weights were taken out, and those that stay have grown. '
+                'The zeros themselves are not drawn.')
     if s.norm == 'random':
         return 'The control: large weights go as often as small ones. What a norm is worth is the distance to this.'
     if s.granularity == 'channels':
@@ -332,16 +343,19 @@ class PruningGrid:
                 )->None:
         self.path = Path(path or models_dir()/'pruning.json')
         found = read_results(self.path)
-        rows:dict = {} # name -> (accuracy, clips) of each network
+        rows:dict = {}   # name -> (accuracy, clips) of each network
+        cycles:dict = {} # name -> of those that were put on the board
         try:
             for row in found.get('rows', []):
                 rows.setdefault(row['name'], []).append((row['correct']/row['n'], int(row['n'])))
-        except (AttributeError, KeyError, TypeError, ZeroDivisionError):
+                if row.get('cycles'): cycles.setdefault(row['name'], []).append(float(row['cycles']))
+        except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError):
             why = f'{self.path} holds no rows of the study of pruning'
             raise KwsError(f'{why}. Remove it, or run the study again') from None
         self.data, self.networks = str(found.get('data', '')), {}
         self.accuracies = {name: SeedAccuracy(tuple(value for value, _ in some), some[0][1])
                            for name, some in rows.items()}
+        self.cycles = {name: float(np.mean(some)) for name, some in cycles.items()}
         beside = self.path.with_suffix('.safetensors')
         if not beside.is_file(): return
         try: self.networks = stored_networks(beside)
@@ -352,6 +366,10 @@ class PruningGrid:
         "What there is of these settings, whatever the share."
         runs = {share: replace(settings, share=share).run(channels) for share in shares(settings.granularity, channels)}
         return {share: self.accuracies[run] for share, run in runs.items() if run in self.accuracies}
+
+    def ms(self, settings:PruneSettings, channels:int=8)->float: # nan: it was not put on the board
+        "The time of such networks on the board, estimated: zeros cost the same, trained on or not."
+        return _ms(self.cycles.get(replace(settings, tuned=True).run(channels), np.nan))
 
 def shares(granularity:str, channels:int=8)->tuple:
     "What the slider offers."
@@ -410,9 +428,10 @@ class _Pruned: # a network, its clips, and what came of the settings that were s
 
     def shown(self, settings): return self.masks(settings)[1]
 
-    def cost(self, settings):
-        key = replace(settings, tuned=False)
-        if key not in self.costs: self.costs[key] = board_cost(self.shown(key))
+    def cost(self, settings, stored=()): # stored: weights by the names of networks
+        name = settings.network if settings.network in stored else ''
+        key = name or (replace(settings, tuned=False) if settings.share else PruneSettings(0))
+        if key not in self.costs: self.costs[key] = board_cost(stored[name] if name else self.shown(key))
         return self.costs[key]
 
     def _network(self, settings):
@@ -448,9 +467,10 @@ def _rows(names, values): # of a table in HTML
     cells = ''.join(f'<td style="text-align:right;padding-left:8px">{value}</td>' for value in values)
     return f'<tr><td>{names}</td>{cells}</tr>'
 
-def _whole_numbers(shown): # all parameters, and those that are not zero
-    biases = len(shown.conv) + len(shown.linear)
-    return shown.conv.size + shown.linear.size + biases, shown.nonzeros + biases
+def _parameters(shown, smaller): # all, and those that are not zero; smaller: what is gone is not there
+    biases = len(shown.linear) + (int(shown.conv_kept.any((1, 2)).sum()) if smaller else len(shown.conv))
+    there = shown.nonzeros + biases
+    return there if smaller else shown.conv.size + shown.linear.size + biases, there
 
 def shown_weights(network:IntegerTinyConv)->PrunedWeights:
     "The weights of whole numbers, as what they stand for; what is zero counts as gone."
@@ -492,8 +512,10 @@ class PruneControls(widgets.VBox):
         self.tuned.disabled = not self.grid.accuracies
         offered = self._offered(s, s.tuned)
         if offered == list(self.share.options): return
-        self.moving, self.share.options = True, offered # which begins at the first
-        self.share.value = min((x for _, x in offered), key=lambda x: abs(x - share))
+        self.moving = True
+        with self.share.hold_sync(): # else the browser would answer with the last place of fewer
+            self.share.options = offered # which begins at the first
+            self.share.value = min((x for _, x in offered), key=lambda x: abs(x - share))
         self.moving = False
 
     @property
@@ -540,8 +562,13 @@ class _Explorer(SideBySide): # what is known
         s = self.controls.settings
         return self._weights.get(s.network) or self._pruned.shown(s)
 
-    def _x(self, settings, over): # where it is on the axis
-        return 100*settings.share if over == 'share' else self._pruned.cost(settings).ms
+    @property
+    def cost(self)->BoardCost:
+        "What it takes on the board."
+        return self._pruned.cost(self.controls.settings, self._weights)
+
+    def _x(self, settings, over): # where networks of the grid are on the axis
+        return 100*settings.share if over == 'share' else self.grid.ms(settings, self._pruned.channels)
 
     def _curves(self, now, over): # of the grid, all as trained on; where they are not, the chosen one as pruned, too
         for granularity in _LOOKS:
@@ -552,7 +579,8 @@ class _Explorer(SideBySide): # what is known
             for tuned in (True, False) if chosen and not now.tuned else (True,):
                 known = self.grid.points(replace(alike, tuned=tuned), self._pruned.channels)
                 points = [(self._x(replace(alike, share=share), over), a) for share, a in known.items()]
-                if any(known): yield _curve(points, granularity, tuned, chosen)
+                points = [point for point in points if np.isfinite(point[0])]
+                if any(known) and points: yield _curve(points, granularity, tuned, chosen)
 
 
 # %% ../../nbs/widgets/pruning_explorer.ipynb #92e3ab9e
@@ -563,26 +591,28 @@ class PruningExplorer(_Explorer):
     def _draw(self, change=None):
         now, over, pruned = self.controls.settings, self.controls.over.value, self._pruned
         if self.controls.moving: return
-        try: shown, accuracy, curves = self.shown, self.accuracy, list(self._curves(now, over))
+        try: shown, accuracy, cost = self.shown, self.accuracy, self.cost
         except KwsError as error:
             text = f'{error}. The picture still shows the last settings that work.'
             self.message.value = html_lines(html.escape(text), wrong=True)
             return
         known, stored = isinstance(accuracy, SeedAccuracy), now.network in self._weights
+        whole = pruned.cost(PruneSettings(0))
         axis, ends = 'share that is gone, %', (-2, 100)
-        if over == 'ms': axis, ends = 'ms of an inference (estimated)', (0, 1.05*pruned.cost(replace(now, share=0)).ms)
+        if over == 'ms': axis, ends = 'ms of an inference (estimated)', (0, 1.05*whole.ms)
         alike = {} if known else {s: a for s, a in pruned.seen.items() if replace(now, share=s.share, tuned=False) == s}
-        trail = [(self._x(s, over), a) for s, a in alike.items()]
-        self.view.draw(_figure(shown, self._names, curves, self._x(now, over), accuracy, pruned.whole, axis, ends,
+        trail = [(100*s.share if over == 'share' else pruned.cost(s).ms, a) for s, a in alike.items()]
+        curves, x = list(self._curves(now, over)), 100*now.share if over == 'share' else cost.ms
+        self.view.draw(_figure(shown, self._names, curves, x, accuracy, pruned.whole, axis, ends,
                                not stored, trail))
         title = f'<b>{now}{", trained on"*known}: {accuracy}</b>, whole network {pruned.whole}'
         self.title.value = html_lines(f'{title}. {html.escape(self._data)}')
-        self.message.value = self._message(now, shown, known, stored)
+        self.message.value = self._message(now, shown, cost, known, stored)
 
-    def _message(self, now, shown, known, stored): # where to look, what it costs, what is not what it seems
+    def _message(self, now, shown, cost, known, stored): # where to look, what it costs, what is not what it seems
         before = self._pruned.shown(replace(now, share=0))
-        costs, numbers = [board_cost(x) for x in (before, shown)], [_whole_numbers(x) for x in (before, shown)]
-        if now.granularity == 'channels': numbers[1] = (numbers[1][1],)*2 # what is gone is not there
+        smaller, costs = now.granularity == 'channels', (self._pruned.cost(PruneSettings(0)), cost)
+        numbers = [_parameters(x, smaller) for x in (before, shown)]
         rows = (_rows('', ('whole', 'now')), _rows('parameters', (f'{n:,}' for n, _ in numbers)),
                 _rows('not zero', (f'{n:,}' for _, n in numbers)),
                 _rows('FLOPs, zeros left out', (f'{x.flops:,}' for x in (before, shown))),
@@ -590,13 +620,12 @@ class PruningExplorer(_Explorer):
                 _rows('ms, estimated', (f'{cost.ms:.2f}' for cost in costs)))
         alike = self._pruned.differ(now) if now.window > 1 else 0
         look = where_to_look(shown, replace(now, tuned=stored), alike)
-        notes = '<br>'.join(self._notes(now, known, stored, costs))
+        notes = '<br>'.join(self._notes(now, known, stored, cost))
         return html_lines(f'<b>Look at</b> {look}', f'<table>{"".join(rows)}</table>{notes}')
 
-    def _notes(self, now, known, stored, costs):
-        if now.share and costs[1].cycles == costs[0].cycles:
-            yield 'Bytes and ms are those of the dense kernel: such zeros cost the board as much as any weight.'
-        elif now.granularity != 'channels' and now.share: yield 'Bytes and ms: of kernels that skip what is gone.'
+    def _notes(self, now, known, stored, cost):
+        if not cost.dense: yield f'Kernels: {", ".join(cost.kernels)}.'
+        elif now.share: yield 'Bytes and ms of the dense kernels: to skip these zeros would take longer.'
         if not self.grid.accuracies: yield f'There is no {self.grid.path.name}: no lines, and nothing trained on.'
         elif now.tuned and not known: yield 'The grid has not trained this on: it is shown as pruned.'
         elif known and stored: yield "The weights are those of the grid's first network, in int8."
