@@ -103,7 +103,9 @@ def load_c(name:str,                    # of the file
 # %% ../nbs/library/host.ipynb #5e3e6137
 CORE_SOURCES = ('kws_frontend.c', 'kws_tables.c', 'kws_conv2d_s8.c', 'kws_fully_connected_s8.c', 'kws_softmax_s8.c',
                 'kws_depthwise_conv2d_s8.c', 'kws_average_pool_s8.c', 'kws_mean_s8.c', 'kws_pad_s8.c',
-                'kws_conv2d_packed_s8.c', 'kws_fully_connected_packed_s8.c')
+                'kws_conv2d_packed_s8.c', 'kws_fully_connected_packed_s8.c',
+                *(f'kws_fully_connected_{form}_s8.c'
+                  for form in ('csr', 'bitmap', 'two_of_four', 'blocks_4x1', 'blocks_4x4')))
 HOST_SOURCES = ('kws_count.c', 'kws_host_augment.c', 'kws_host_features.c',
                 'kws_host_features_avx2.c')
 

@@ -38,6 +38,7 @@ from kws_nb.studies.pruning import (
     ORDERS,
     SHARES,
     Case,
+    add_times,
     on_board,
     board_patterns,
     compare_pruning,
@@ -257,6 +258,17 @@ def test_the_grid_names_each_run_once():
     assert {str(case) for case, _ in measured()} <= {str(case) for case in cases}
     assert {str(case) for case in kept_cases().values()} <= {str(case) for case in tuned()}
     assert {"dense", "4 channels", "weights 0.8", "rows 0.5", "blocks 0.5"} <= set(kept_cases())
+
+
+def test_times_of_this_machine_go_beside_the_rows(tmp_path):
+    path = tmp_path / "pruning.json"
+    path.write_text(json.dumps(dict(rows=[])))
+    found = add_times(path, seconds=0.01)
+    assert json.loads(path.read_text()) == json.loads(json.dumps(dict(rows=[], host=found)))
+    assert [row["channels"] for row in found] == list(range(1, 9))
+    for row in found:
+        low, high = row["quartiles"]
+        assert 0 < row["fastest"] <= low <= row["median"] <= high and row["blocks"] >= 5
 
 
 def test_a_line_is_fitted():

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ORDERS', 'SHARES', 'CHANNELS', 'PENALTY', 'LONG', 'Case', 'board_patterns', 'untuned', 'tuned', 'on_board', 'Worker',
            'measured', 'converted', 'compare_pruning', 'kept_cases', 'keep_networks', 'for_the_board', 'ship',
-           'time_channels', 'fit_line']
+           'time_channels', 'add_times', 'fit_line']
 
 # %% ../../nbs/studies/pruning.ipynb #3c479b46
 import hashlib, torch
@@ -333,7 +333,7 @@ def ship(data:Data, path:Path|str, # the result's JSON, to which what was chosen
     return result['shipped']
 
 # %% ../../nbs/studies/pruning.ipynb #2e1dccbe
-def time_channels(folder:Path|str|None=None, seconds:float=2.)->list: # of dicts: channels, ms
+def time_channels(seconds:float=2.)->list: # of dicts: channels, ms
     "One clip through networks of 1 to 8 channels on the CPU, one thread: median, quartiles, fastest block."
     clip, found = np.zeros((1, N_FRAMES, N_CHANNELS), np.float32), []
     torch.manual_seed(0)
@@ -343,6 +343,15 @@ def time_channels(folder:Path|str|None=None, seconds:float=2.)->list: # of dicts
         found.append(dict(channels=channels, median=median, quartiles=(low, high), fastest=1000*min(t.times),
                           blocks=len(t.times), calls=t.block))
     return found
+
+def add_times(path:Path|str, # the study's JSON, to which they are added
+              **how          # of `time_channels`
+             )->list:
+    "What `time_channels` finds."
+    result = read_results(path)
+    result['host'] = time_channels(**how)
+    write_json(path, result)
+    return result['host']
 
 def fit_line(x:Sequence[float], y:Sequence[float])->tuple: # a, b, R²
     "The straight line y = a + b x of the least squares."

@@ -535,6 +535,7 @@ def _test_clips(model): # features, labels, what they are
     some = spread(len(data.testing), MOST_CLIPS)
     return micro_features(data.testing.clips[some]), data.testing.labels[some], f'{data.name}, test part'
 
+# %% ../../nbs/widgets/pruning_explorer.ipynb #39bb89de
 class _Explorer(SideBySide): # what is known
     def __init__(self,
                  model:TinyConv|None=None,       # default: the reference model
