@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GOALS', 'LOW_BIT_GOALS', 'SPARSE_GOALS', 'bench', 'bench_low_bits', 'sparse_model', 'bench_sparse', 'host_latencies',
-           'explorer_moves', 'bench_lines', 'run_bench']
+           'bench_lines', 'run_bench']
 
 # %% ../nbs/library/bench.ipynb #06d03d54
 import re, shutil
@@ -143,12 +143,6 @@ def host_latencies(seconds:float=.3 # for each engine
     rows = time_engines(engines, seconds=seconds)
     return {row.name: round(1000*row.median, 4) if row.times else row.reason for row in rows}
 
-def explorer_moves()->dict: # ms: median, slowest
-    "Moves of the pruning explorer's slider, each to a new share: the kernel's part."
-    from kws_nb.widgets.pruning_explorer import PruningExplorer, time_moves
-    times = time_moves(PruningExplorer())
-    return dict(median=round(float(np.median(times)), 1), slowest=round(max(times), 1))
-
 # %% ../nbs/library/bench.ipynb #b4b2ba78
 def bench_lines(result:dict)->list:
     "The table as lines of text."
@@ -168,9 +162,6 @@ def run_bench()->dict:
     result['latency'] = host_latencies()
     print('\n'.join(bench_lines(result)), flush=True)
     for name, ms in result['latency'].items(): print(f'{name:36} {"ms on one host core":18} {ms:>9}')
-    try: result['explorer'] = explorer_moves()
-    except KwsError as error: print(f'The pruning explorer is not measured: {error}')
-    else: print(f'{"pruning explorer, one move":36} {"ms, median":18} {result["explorer"]["median"]:>9}')
     try: result |= training_bench()
     except KwsError as error: print(f'\nThe speed of training is not measured: {error}')
     else: print('\n'.join(['', *training_bench_lines(result)]))

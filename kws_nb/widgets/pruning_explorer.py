@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST_CLIPS', 'PruneSettings', 'PrunedWeights', 'prune_shown', 'BoardCost', 'board_cost', 'prune_figure',
-           'where_to_look', 'SeedAccuracy', 'PruningGrid', 'shares', 'check_prunable', 'shown_weights', 'PruneControls',
+           'where_to_look', 'SeedAccuracy', 'shares', 'PruningGrid', 'check_prunable', 'shown_weights', 'PruneControls',
            'PruningExplorer', 'time_moves']
 
 # %% ../../nbs/widgets/pruning_explorer.ipynb #8eda75a6
@@ -337,6 +337,12 @@ class SeedAccuracy:
         low, high = (100*x for x in self.interval)
         return f'{100*self.value:.1f} % [{low:.1f}, {high:.1f}] ({len(self.values)} networks, n = {self.n:,} each)'
 
+def shares(granularity:str, channels:int=8)->tuple:
+    "What the slider offers."
+    n = channels if granularity == 'channels' else 40
+    return tuple(i/n for i in range(n))
+
+# %% ../../nbs/widgets/pruning_explorer.ipynb #53b06eba
 class PruningGrid:
     "Accuracies and networks of the study of pruning."
     def __init__(self, path:Path|str|None=None # default: `pruning.json` among the models; missing: an empty grid
@@ -371,11 +377,6 @@ class PruningGrid:
         "The time of such networks on the board, estimated: zeros cost the same, trained on or not."
         return _ms(self.cycles.get(replace(settings, tuned=True).run(channels), np.nan))
 
-def shares(granularity:str, channels:int=8)->tuple:
-    "What the slider offers."
-    n = channels if granularity == 'channels' else 40
-    return tuple(i/n for i in range(n))
-
 # %% ../../nbs/widgets/pruning_explorer.ipynb #cca85dfa
 MOST_CLIPS = 2000
 
@@ -400,7 +401,7 @@ def _check_trained(accuracy, labels): # better than one answer for all clips?
                        f'{most}. Train it first, or give its own clips')
 
 # %% ../../nbs/widgets/pruning_explorer.ipynb #7330c378
-class _Pruned: # a network, its clips, and what came of the settings that were seen
+class _Clips: # a network, and what it is asked
     def __init__(self, model, features, labels):
         check_prunable(model)
         features, labels = check_features(features, labels)
@@ -419,6 +420,15 @@ class _Pruned: # a network, its clips, and what came of the settings that were s
             self.hidden = hidden.permute(0, 2, 3, 1).flatten(1).numpy() # channels last: the order of the linear layer
             if len(some) < len(features): self.whole = evaluate(self.model, self.features, self.labels)
 
+class _Last(nn.Module): # the linear layer alone
+    def __init__(self, model):
+        super().__init__()
+        self.linear, self.labels = model.linear, model.labels
+
+    def forward(self, hidden): return self.linear(hidden)
+
+# %% ../../nbs/widgets/pruning_explorer.ipynb #c02b5849
+class _Pruned(_Clips): # and what came of the settings that were seen
     def masks(self, settings): # and what is shown of them
         settings = replace(settings, tuned=False)
         if settings not in self.found:
@@ -454,13 +464,6 @@ class _Pruned: # a network, its clips, and what came of the settings that were s
         mine, others = self.shown(settings), (self.shown(replace(settings, norm=norm)) for norm in NORMS[:3])
         return max(int((mine.conv_kept & ~other.conv_kept).sum() + (mine.linear_kept & ~other.linear_kept).sum())
                    for other in others)
-
-class _Last(nn.Module): # the linear layer alone
-    def __init__(self, model):
-        super().__init__()
-        self.linear, self.labels = model.linear, model.labels
-
-    def forward(self, hidden): return self.linear(hidden)
 
 # %% ../../nbs/widgets/pruning_explorer.ipynb #60a2be3a
 def _rows(names, values): # of a table in HTML
@@ -532,6 +535,7 @@ def _test_clips(model): # features, labels, what they are
     some = spread(len(data.testing), MOST_CLIPS)
     return micro_features(data.testing.clips[some]), data.testing.labels[some], f'{data.name}, test part'
 
+# %% ../../nbs/widgets/pruning_explorer.ipynb #39bb89de
 class _Explorer(SideBySide): # what is known
     def __init__(self,
                  model:TinyConv|None=None,       # default: the reference model
