@@ -30,6 +30,7 @@ firmware: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/kws-nb bench
+	$(BIN)/python tools/explorer_moves.py
 
 docs: $(INSTALLED)
 	$(BIN)/python tools/docs.py site

@@ -77,14 +77,14 @@ def _pairs_filters(layer, bits): # packed, by how much their weights are shifted
     numbers = [*zip(weights, *(arrays[k] for k in ('bias', 'multiplier', 'shift')))]
     limits = {k: f[k] for k in ('output_offset', 'activation_min', 'activation_max')}
     zero, down = 128 - f['input_offset'], _down(f) if bits < 8 else 0
-    for up in _SHIFTS if bits < 8 else (0,): # small weights are made large: else no rounding is exact
+    for up in _SHIFTS if bits < 8 else range(4): # few or small weights are made large: else no rounding is exact
         more = limits | dict(zero=zero, scale=1 << up, down=down)
         packed = (pack_pairs_filter(w, bias, by, shift, **more) for w, bias, by, shift in numbers)
         filters = list(takewhile(bool, packed))
         if len(filters) == len(numbers): return filters, up, down
     return None
 
-# %% ../nbs/library/kernels.ipynb #5e1f0b07
+# %% ../nbs/library/kernels.ipynb #f561988d
 def _inside(f, y): # kernel rows of an output row that lie inside the image: first, end
     top = y*f['stride_height'] - f['pad_top']
     return max(-top, 0), min(f['kernel_height'], f['input_height'] - top)
@@ -116,7 +116,7 @@ def _pairs_cycles(f, read, kept=None, listed=True): # estimated; read: bool `[ch
     seen = 350 + _seen_rows(f, read)*(82 + 43*blocks)
     return seen + (_whole_cycles(f, read, listed) if kept is None else _kept_cycles(f, read, kept))
 
-# %% ../nbs/library/kernels.ipynb #5e1f0b08
+# %% ../nbs/library/kernels.ipynb #d1b0fd79
 def _pairs(layer): # the convolution as kws_conv2d_pairs, or None
     bits, layer = layer.weight_bits, layer.unpacked or layer
     f = layer.fields
@@ -147,7 +147,7 @@ def _constants(layer): # the one output of each channel that has only one, else 
     low, high = (bias + which(-128*weights, 127*weights).sum(1) for which in (np.minimum, np.maximum))
     limits = f['output_offset'], f['activation_min'], f['activation_max']
     numbers = zip(low, high, arrays['multiplier'], shift)
-    return [constant_output(int(least), int(most), int(m), int(s), *limits) for least, most, m, s in numbers]
+    return [constant_output(int(a), int(b), int(m), int(by), *limits) for a, b, m, by in numbers]
 
 def _read_rows(layer, following): # bool `[channels, rows]`, weights `[outputs, rows, columns, channels]`, constants
     f, constants = layer.fields, _constants(layer)
@@ -319,7 +319,7 @@ def fast_layers(layers:Iterable[Layer],
         layers[i], layers[i + 1] = replace(layer, fast=fast[0]), replace(following, fast=fast[1])
     return layers
 
-# %% ../nbs/library/kernels.ipynb #5e1f0b09
+# %% ../nbs/library/kernels.ipynb #79f24073
 _BYTES = dict(int8_t=1, uint8_t=1, uint16_t=2, int32_t=4, uint32_t=4, kws_pairs_filter=_FILTER_BYTES)
 _WEIGHTS = 'weights', 'packed_weights', 'counts', 'filters', 'packed_filters', 'read_rows'
 

@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['Evaluation', 'tabulate', 'evaluate_file', 'keyword_folder', 'train_and_convert', 'train_keywords',
-           'quantize_checkpoint']
+           'quantize_checkpoint', 'prune_checkpoint']
 
 # %% ../nbs/library/keywords.ipynb #71be2a8e
 import hashlib, shutil
 import numpy as np
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TYPE_CHECKING
 from .core import *
 from .board import Board, build_firmware, emulated_port
@@ -22,6 +23,7 @@ from .data import *
 from .features import micro_features
 from .results import *
 if TYPE_CHECKING:
+    from kws_nb.pruned import Pruning
     from kws_nb.qat import Scheme, Tuning
     from kws_nb.train import Settings
 
@@ -192,6 +194,61 @@ def quantize_checkpoint(checkpoint:Path|str,       # `.safetensors` of `save_mod
     heard, simulated = integer.run(qat.feature_codes(test)).argmax(1), predict(quantized, test).argmax(1)
     evaluations = dict(float=tabulate(data, predict(model, test).argmax(1)), integer=tabulate(data, heard))
     about['same_labels_as_simulation'] = int((heard == simulated).sum())
+    write_json(folder/'metrics.json', _metrics(data, evaluations, (network, packed), **about))
+    shutil.rmtree(unfinished.parent, ignore_errors=True)
+    return folder, *evaluations.values()
+
+# %% ../nbs/library/keywords.ipynb #f3c577b3
+def _pruned_size(model, packed): # what is left of a network
+    from kws_nb.kernels import fast_layers, weight_bytes
+    from kws_nb.layers import core_layers
+    from kws_nb.pruned import nonzeros
+    from kws_nb.size import count_operations
+    counted = count_operations(model)
+    return dict(parameters=counted.parameters, flops=counted.flops, nonzeros=nonzeros(model),
+                weight_bytes=weight_bytes(fast_layers(core_layers(read_tflite(packed)))))
+
+def _as_int8(model, pruning, calibration, path): # write what the board runs
+    if pruning.channels is None:
+        from kws_nb.pruned import deployed
+        content = deployed(model, calibration).to_tflite(softmax=True)
+    else:
+        with TemporaryDirectory() as folder: content = convert(model, calibration, folder).int8_tflite.read_bytes()
+    with atomic_path(path) as temporary: temporary.write_bytes(content)
+
+# %% ../nbs/library/keywords.ipynb #b27e07d5
+def prune_checkpoint(checkpoint:Path|str,       # `.safetensors` of `save_model`
+                     pruning:'Pruning',
+                     folder:Path|str|None=None, # default: build/prune/NAME and the pruning
+                     tuning:'Tuning|None'=None, # how it is trained on; default: `TUNING`
+                     resume:bool=False,         # go on with an interrupted training
+                     data:Data|None=None,       # default: `load_data` with the model's words
+                     progress:bool=True         # show a progress bar
+                    )->tuple: # folder, Evaluation of the dense model, of the pruned one, of its int8 file
+    "Prune a saved network and train it on; leaves model.safetensors, model.tflite for the board, metrics.json."
+    from kws_nb import pruned as room, qat
+    from kws_nb.layers import run_core
+    from kws_nb.train import load_model, predict
+    (model, _), tuning = load_model(checkpoint), tuning or qat.TUNING
+    room.prune(model, replace(pruning, criterion='l1')) # refuses what can't be, before the clips are read
+    name = f'{Path(checkpoint).stem}-{pruning}'.replace(', ', '-').replace(' ', '-')
+    folder = Path(folder or build_dir()/'prune'/name)
+    unfinished = folder/'unfinished/checkpoint.safetensors'
+    _check_folder(folder, unfinished, resume)
+    data = data or load_data(words=model.labels[len(LABELS) - len(KEYWORDS):])
+    trained = room.tune_pruned(model, pruning, data, tuning, checkpoint=unfinished, progress=progress)
+    pruned:Any = trained.model
+    network, packed = folder/'model.safetensors', folder/'model.tflite'
+    room.save_pruned(network, pruned, pruning, data=data.name, seed=tuning.seed)
+    pruned = pruned.as_float()
+    _as_int8(pruned, pruning, calibration_clips(data), packed)
+    test, validation = (micro_features(getattr(data, part).clips) for part in ('testing', 'validation'))
+    answers = dict(dense=predict(model, test), pruned=predict(pruned, test), int8=run_core(packed, test))
+    evaluations = {kind: tabulate(data, scores.argmax(1)) for kind, scores in answers.items()}
+    right = predict(pruned, validation).argmax(1) == data.validation.labels
+    seen = Accuracy(int(right.sum()), len(right))
+    about = dict(seed=tuning.seed, pruning=asdict(pruning), best_epoch=trained.best_epoch, tuning=asdict(tuning),
+                 validation=dict(value=seen.value, interval=seen.interval, n=seen.n), **_pruned_size(pruned, packed))
     write_json(folder/'metrics.json', _metrics(data, evaluations, (network, packed), **about))
     shutil.rmtree(unfinished.parent, ignore_errors=True)
     return folder, *evaluations.values()

@@ -127,7 +127,7 @@ def pack_pairs_filter(weights:np.ndarray, # int `[rows ≤ KERNEL_ROWS, columns 
 def kept_units(weights:np.ndarray # `[10, 4]`, of `pack_pairs_filter`
               )->np.ndarray:      # bool `[20]`: row 0's even columns, its odd ones, row 1's …
     "Which half rows of a filter are not 0."
-    return (np.asarray(weights).reshape(-1, 2) != 0).any(axis=1)
+    return np.any(np.asarray(weights).reshape(-1, 2), axis=1)
 
 def pack_kept_filter(packed:dict # of `pack_pairs_filter`
                     )->np.ndarray: # uint32 `[5 + 2 kept]`

@@ -25,6 +25,7 @@ from .data import *
 from .features import MAX_FEATURE, micro_features
 from .integer import IntegerTinyConv
 from .models import TinyConv
+from .patterns import hold
 from .quantize import *
 from .quantizers import *
 from .results import *
@@ -115,6 +116,15 @@ class QuantTinyConv(_RoundedTinyConv):
         if isinstance(rounds, Quantizer): rounds.log_scale.add_(math.log(deviation))
         self.mean.fill_(mean)
         self.deviation.fill_(deviation)
+
+    @torch.no_grad()
+    def as_float(self)->TinyConv:
+        "The network that is rounded, before it is: weights for features as they are."
+        model = TinyConv(self.channels, self.dropout.p, self.labels)
+        model.load_state_dict({name: value for name, value in self.state_dict().items() if name in model.state_dict()})
+        model.conv.weight /= self.deviation
+        model.conv.bias -= self.mean*model.conv.weight.sum((1, 2, 3))
+        return model.eval()
 
     def hidden(self, x:torch.Tensor)->torch.Tensor: # features as `quantize_input` gives them
         "The convolution's output, before it is rounded: where it is, codes from 0 are its RELU."
@@ -231,11 +241,13 @@ class _TuningRun(Run): # saves and loads itself
         "A copy of the network."
         return copy.deepcopy(self.model)
 
-    def note(self, loss:float, training:float, validation:float, validation_loss:float=0.)->None:
+    def note(self, loss:float, training:float, validation:float, validation_loss:float=0., zeros:int=0)->None:
         "Remember an epoch. The best has the least loss on validation clips: that is finer than right answers."
-        if all(validation_loss < h['validation_loss'] for h in self.history):
+        alike = [h for h in self.history if h.get('zeros', 0) == zeros]
+        if all(validation_loss < h['validation_loss'] for h in alike):
             self.best, self.best_epoch = self.finished().state_dict(), len(self.history)
-        self.history.append(dict(loss=loss, training=training, validation=validation, validation_loss=validation_loss))
+        epoch = dict(loss=loss, training=training, validation=validation, validation_loss=validation_loss)
+        self.history.append(epoch | (dict(zeros=zeros) if zeros else {}))
 
 # %% ../nbs/library/qat.ipynb #9edbdd92
 _COSINE = Settings(lr=1., schedule='cosine')
@@ -247,7 +259,7 @@ def _loss(logits, y, taught, tuning): # right answers, and the float network's
     like = t*t*F.kl_div(said, wanted, log_target=True, reduction='batchmean')
     return (1 - tuning.distilled)*loss + tuning.distilled*like
 
-def _tune_epoch(run, x, y, taught, offset): # mean loss, share of right answers
+def _tune_epoch(run, x, y, taught, offset, masks, penalty): # mean loss, share of right answers
     tuning, epoch, model = run.settings, len(run.history), run.model
     torch.manual_seed(tuning.seed*10_007 + epoch)
     model.train()
@@ -257,9 +269,11 @@ def _tune_epoch(run, x, y, taught, offset): # mean loss, share of right answers
         for group in run.optimizer.param_groups: group['lr'] = share*group['highest']
         logits = model(x[batch])
         loss = _loss(logits + offset, y[batch], taught[batch] + offset, tuning)
+        if penalty: loss = loss + penalty*sum(getattr(model, name).weight.abs().sum() for name in LAYERS)
         run.optimizer.zero_grad()
         loss.backward()
         run.optimizer.step()
+        hold(model, masks)
         total, right = total + loss.item()*len(batch), right + int((logits.argmax(1) == y[batch]).sum())
     if not math.isfinite(total) or not all(p.isfinite().all() for p in model.parameters()):
         raise KwsError(f'The loss is {total:g} in epoch {epoch + 1}: take a lower learning rate than {tuning.lr:g}')
@@ -278,7 +292,9 @@ def fine_tune(model:TinyConv,     # float, trained
               checkpoint:Path|str|None=None, # saved after each epoch, resumed if there
               progress:bool=True, # show a progress bar
               epochs:Callable|None=None, # number -> what `augmented` gives, the default
-              network:Callable|None=None # another library's, of model, scheme, calibration and dropout
+              network:Callable|None=None, # another library's, of model, scheme, calibration and dropout
+              pruned:Callable|None=None, # network, share of the epochs begun -> masks, which are kept
+              penalty:float=0.    # times the sum of |weights|, added to the loss
              )->Trained:          # whose model is a `QuantTinyConv`, or that network
     "Train a network on, rounded as it will be; the one returned has the least loss on validation clips."
     if scheme.method not in LEARNED:
@@ -287,7 +303,7 @@ def fine_tune(model:TinyConv,     # float, trained
     if model.labels != data.labels:
         raise KwsError(f'The model knows {", ".join(model.labels)}; the data has {", ".join(data.labels)}')
     weights = digest(*(v.numpy() for v in model.state_dict().values()))
-    key = f'{scheme} {tuning} {weights} {data_hash(data)}'
+    key = f'{scheme} {tuning} {weights} {data_hash(data)}' + (f' {pruned} {penalty}' if pruned or penalty else '')
     run = _TuningRun((network or _started)(model, scheme, calibration_clips(data), tuning.dropout), tuning, key)
     plain, validation = (micro_features(getattr(data, part).clips) for part in ('training', 'validation'))
     run.model.standardize(float(plain.mean(dtype=np.float64)), float(plain.std(dtype=np.float64)))
@@ -302,8 +318,12 @@ def fine_tune(model:TinyConv,     # float, trained
             if epoch + 1 in left: upcoming = pool.submit(draw, epoch + 1)
             offset = torch.zeros(len(data.labels)) # more of the other words are heard than there will be
             offset[1] = math.log((y == 1).sum()/(data.training.labels == 1).sum())
-            loss, training = _tune_epoch(run, x, y, taught, offset)
-            run.note(loss, training, *_judged(run.model, validation, data.validation.labels))
+            masks = pruned(run.model, (epoch + 1)/tuning.epochs) if pruned else {}
+            hold(run.model, masks)
+            loss, training = _tune_epoch(run, x, y, taught, offset, masks, penalty)
+            zeros = sum(int((~kept).sum()) for kept in masks.values())
+            share, least = _judged(run.model, validation, data.validation.labels)
+            run.note(loss, training, share, least, zeros)
             if checkpoint: run.save(checkpoint)
             bar.update()
             bar.set_postfix(loss=f'{loss:.3f}', validation=f'{100*run.history[-1]["validation"]:.1f} %')

@@ -2,6 +2,7 @@
 
 import json
 
+import explorer_moves
 import pytest
 from conftest import root
 
@@ -39,3 +40,14 @@ def test_bench_prints_and_writes(capsys):
     assert all(f"{result[key]:,}" in shown and anchor in shown for key, (_, _, _, anchor) in GOALS.items())
     assert all(f"{result[key]}" in shown for key in TRAINING_GOALS)
     assert all(f"{result[key]:,}" in shown for key in LOW_BIT_GOALS | SPARSE_GOALS)
+
+
+@pytest.mark.slow
+def test_the_explorer_is_timed_beside_the_rest(tmp_path, capsys):
+    "What was measured before stays in the file."
+    path = tmp_path / "bench.json"
+    path.write_text('{"flash_bytes": 1}')
+    explorer_moves.keep(path)
+    kept = json.loads(path.read_text())
+    assert kept["flash_bytes"] == 1 and 0 < kept["explorer"]["median"] <= kept["explorer"]["slowest"]
+    assert f"{kept['explorer']['median']}" in capsys.readouterr().out

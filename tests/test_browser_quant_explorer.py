@@ -44,11 +44,11 @@ def page(lab):
 
 
 def button(page, name):
-    return page.locator(".kws-quant-controls").get_by_role("button", name=name, exact=True)
+    return page.locator(".kws-explorer-controls").get_by_role("button", name=name, exact=True)
 
 
 def slide(page, key, times=1):
-    page.locator(".kws-quant-controls .noUi-handle").focus()
+    page.locator(".kws-explorer-controls .noUi-handle").focus()
     for _ in range(times):
         page.keyboard.press(key)
 
@@ -62,7 +62,7 @@ def shows(page, twin):
         arg=[note["text"] for note in layout["annotations"]],
         timeout=60_000,
     )
-    said = "document.querySelector('.kws-quant').innerHTML.includes"
+    said = "document.querySelector('.kws-explorer').innerHTML.includes"
     for text in (str(twin.accuracy), twin.message.value.split(">Look at</b>")[1].split("<br>")[0]):
         page.wait_for_function(f"text => {said}(text)", arg=text, timeout=60_000)
     drawn = page.evaluate(f"{FIGURE}.data.map(trace => trace.x.length)")
@@ -109,7 +109,7 @@ def test_all_can_be_reached_and_moved_by_keyboard(page, twin):
     order = []
     for _ in range(20):
         page.keyboard.press("Tab")
-        name = page.evaluate("document.activeElement.closest('.kws-quant-controls button')?.textContent.trim()")
+        name = page.evaluate("document.activeElement.closest('.kws-explorer-controls button')?.textContent.trim()")
         order += [name] if name else []  # between slider and buttons there is the slider's number
         if name == "percentile":
             page.keyboard.press("Space")
@@ -124,10 +124,10 @@ def test_all_can_be_reached_and_moved_by_keyboard(page, twin):
 
 def test_fits_a_laptop(page):
     "At 1280 × 800 with the cell's input scrolled off, all controls, texts and panels are in view, side by side."
-    page.evaluate("document.querySelector('.kws-quant').scrollIntoView({block: 'start'})")
+    page.evaluate("document.querySelector('.kws-explorer').scrollIntoView({block: 'start'})")
     view = page.locator(".jp-WindowedPanel-outer").bounding_box()
     names = ("controls", "figure", "message")
-    boxes = {name: page.locator(f".kws-quant-{name}").bounding_box() for name in names}
+    boxes = {name: page.locator(f".kws-explorer-{name}").bounding_box() for name in names}
     for name, box in boxes.items():
         assert box["y"] >= view["y"] - 1 and box["y"] + box["height"] <= view["y"] + view["height"] + 1, (name, box)
         assert box["x"] + box["width"] <= view["x"] + view["width"], (name, box)
@@ -144,7 +144,7 @@ def test_on_a_phone_the_figure_is_below_the_controls(page, twin):
     page.wait_for_function(f"{FIGURE}._fullLayout.width < 380", timeout=60_000)
     page.wait_for_timeout(500)
     names = ("controls", "figure", "message")
-    boxes = [page.locator(f".kws-quant-{name}").bounding_box() for name in names]
+    boxes = [page.locator(f".kws-explorer-{name}").bounding_box() for name in names]
     for above, below in zip(boxes, boxes[1:], strict=False):
         assert below["y"] >= above["y"] + above["height"] - 1
     plot = page.locator(".js-plotly-plot").bounding_box()

@@ -38,6 +38,8 @@ RUNS = {
     f"evaluate {MODEL}.tflite": "train convert",
     f"evaluate {MODEL}.tflite --board": "train firmware",
     f"quantize {MODEL}.safetensors": "train",
+    f"prune {MODEL}.safetensors --sparsity .8 --pattern rows": "train",
+    f"prune {MODEL}.safetensors --structured --channels 4": "train convert onnx-tf",
     f"verify {MODEL}.tflite": "firmware convert",
     f"verify {MODEL}.tflite --engine litert": "firmware convert",
     f"verify {MODEL}.tflite --engine tflite-micro": "firmware convert",
@@ -77,8 +79,8 @@ features = micro_features(fit_length(to_int16(read_clip(example("yes"))))).shape
 def begin(*args, **kwargs): raise KwsError("begun")
 
 for name in ("demo.run_demo", "demo.make_reference", "data.download_speech_commands", "tables.write_frontend_sources",
-             "bench.run_bench", "keywords.train_keywords", "keywords.quantize_checkpoint", "keywords.evaluate_file",
-             "litert.convert_checkpoint", "verify.verify", "arduino.write_arduino_library"):
+             "bench.run_bench", "keywords.train_keywords", "keywords.quantize_checkpoint", "keywords.prune_checkpoint",
+             "keywords.evaluate_file", "litert.convert_checkpoint", "verify.verify", "arduino.write_arduino_library"):
     module, function = name.split(".")
     module = import_module(f"kws_nb.{module}")
     assert hasattr(module, function), name
@@ -177,7 +179,7 @@ def test_a_module_names_what_it_lacks_or_is_imported(without):
         assert re.match(r"\w+ is not installed, and kws_nb[\w.]+ needs it: ", text), (name, text)
         assert text.split(": ", 1)[1] in pip, (name, text)
     heavy = {
-        "train": {"train", "models", "quantize", "quantizers", "qat", "prune"},
+        "train": {"train", "models", "quantize", "quantizers", "qat", "prune", "patterns", "pruned", "grids"},
         "notebook": {"widgets.explorer", "widgets.recorder"},
     }
     expected = heavy.get(extra, set()) if extra != "everything" else heavy["train"] | heavy["notebook"]

@@ -12,6 +12,7 @@ from kws_nb.convert import calibration_clips
 from kws_nb.core import KwsError, models_dir
 from kws_nb.data import Data, Part
 from kws_nb.features import MAX_FEATURE, micro_features
+from kws_nb.grids import unpack_hits
 from kws_nb.host import torch_threads
 from kws_nb.keywords import quantize_checkpoint
 from kws_nb.layers import quantize_multiplier
@@ -32,7 +33,7 @@ from kws_nb.qat import (
     to_integer,
 )
 from kws_nb.quantize import MINIFLOATS, RANGES
-from kws_nb.studies.quantization import after_training, compare_quantization, in_training, unpack_hits
+from kws_nb.studies.quantization import after_training, compare_quantization, in_training
 from kws_nb.train import BETTER, load_model, predict, save_model
 
 WIDTHS = range(2, 9)

@@ -199,9 +199,9 @@ def test_make_says_that_an_environment_is_of_another_python(there, named, says, 
 # What only these modules may load when they are imported, since they are about it: networks and training, widgets.
 ABOUT = {
     "torch": {
-        *("models", "train", "quantize", "quantizers", "qat", "prune"),
-        *("widgets.size_explorer", "widgets.quant_explorer"),  # whose network is TinyConv in other shapes, and rounded
-        *("studies.representations", "studies.field", "studies.converters", "studies.quantization"),
+        *("models", "train", "quantize", "quantizers", "qat", "prune", "patterns", "pruned", "grids"),
+        *("widgets.size_explorer", "widgets.quant_explorer", "widgets.pruning_explorer"),  # TinyConv in other shapes
+        *("studies.representations", "studies.field", "studies.converters", "studies.quantization", "studies.pruning"),
     },
     "ipywidgets": {"widgets"},  # the whole package
     "anywidget": {"widgets"},
@@ -353,18 +353,22 @@ def test_wheel_carries_what_the_widgets_show(wheel):
     here = root / "kws_nb/widgets"
     names = sorted(path.name for path in here.iterdir() if path.suffix in (".mjs", ".css", ".png"))
     assert (
-        "explorer.mjs" in names and "recorder.css" in names and {"size_explorer.png", "quant_explorer.png"} <= {*names}
+        "explorer.mjs" in names
+        and "recorder.css" in names
+        and {"size_explorer.png", "quant_explorer.png", "pruning_explorer.png"} <= {*names}
     )
     for name in names:
         assert (site / "kws_nb/widgets" / name).read_bytes() == (here / name).read_bytes(), name
     assert (site / "kws_nb/py.typed").is_file(), "without this file a type checker believes no annotation"
     code = """
 from kws_nb.widgets.explorer import SpectrogramExplorer
+from kws_nb.widgets.pruning_explorer import PruningExplorer
 from kws_nb.widgets.quant_explorer import QuantExplorer
 from kws_nb.widgets.recorder import Recorder
 from kws_nb.widgets.size_explorer import SizeExplorer
 rounded = QuantExplorer(features=[[[1.]*40]*49], labels=[0])
-for widget in (SpectrogramExplorer(), Recorder(root='.'), SizeExplorer(), rounded):
+pruned = PruningExplorer(features=[[[1.]*40]*49], labels=[0], grid='none.json')
+for widget in (SpectrogramExplorer(), Recorder(root='.'), SizeExplorer(), rounded, pruned):
     assert 'image/png' in widget._repr_mimebundle_(), widget
 """
     done = run(code, environment | {"KWS_NB_STATIC": "1"}, site)

@@ -27,6 +27,8 @@ WIDGETS = {  # what a widget's picture shows, by the first word of its text
     "SizeExplorer": "The size explorer: sliders for a network's shape beside its parameters, operations, flash and RAM",
     "QuantExplorer": "The quantisation explorer: a slider for bits and buttons for grid, scale, range and layer, above "
     "the weights' histograms with the grid's values as lines, the error of each weight, and the accuracy over the bits",
+    "PruningExplorer": "The pruning explorer: a slider for the share and buttons for group, norm and layer, "
+    "beside the weights of each channel with what is gone in grey, their histograms with the cut, and the accuracy",
 }
 
 

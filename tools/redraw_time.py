@@ -4,7 +4,8 @@ Medians in headless Chromium:
 
 python tools/redraw_time.py [moves of each slider]
 
-The quantisation explorer's slider goes through all bits: with settings that are new, and with the same again.
+The quantisation explorer's slider goes through all bits, the pruning explorer's through shares: with settings that are
+new, and with the same again.
 """
 
 import statistics
@@ -45,6 +46,14 @@ def through_the_bits_ms(page, method):
     return [[timed(page, key) for _ in range(6)] for key in ("ArrowRight", "ArrowLeft")]
 
 
+def through_the_shares_ms(page, granularity, moves=12):
+    "From half to the right, then back."
+    page.get_by_role("button", name=granularity, exact=True).click()
+    page.wait_for_timeout(1000)
+    page.locator(".widget-slider:has(label:text-is('share')) .noUi-handle").first.focus()
+    return [[timed(page, key) for _ in range(moves)] for key in ("ArrowRight", "ArrowLeft")]
+
+
 def say(what, times):
     median, fastest, slowest = statistics.median(times), min(times), max(times)
     print(f"{what:20}median {median:4.0f} ms, fastest {fastest:4.0f}, slowest {slowest:4.0f}")
@@ -77,4 +86,9 @@ if __name__ == "__main__":
             for method in ("min-max", "percentile", "MSE"):
                 new, again = through_the_bits_ms(page, method)
                 say(f"bits, {method}", new)
+                say("    again", again)
+        with shown(folder, url, "pruning_explorer", "PruningExplorer()") as page:
+            for granularity in ("weights", "blocks", "rows"):
+                new, again = through_the_shares_ms(page, granularity)
+                say(f"share, {granularity}", new)
                 say("    again", again)

@@ -73,8 +73,25 @@ def quant_explorer(folder, url):
         run_notebook(page, url, "quant_explorer.ipynb")
         page.wait_for_selector(".js-plotly-plot .barlayer .point", timeout=240_000)
         page.wait_for_timeout(2000)  # the notebook scrolls to its end
-        picture = page.locator(".kws-quant-place").first.screenshot()
+        picture = page.locator(".kws-explorer-place").first.screenshot()
         (root / "kws_nb/widgets/quant_explorer.png").write_bytes(shrink(picture))
+
+
+def pruning_explorer(folder, url):
+    "Half of the weights gone, after smaller shares."
+    used = (
+        "explorer = PruningExplorer()\nfor percent in (20, 30, 40, 50): explorer.controls.share.value = percent/100\n"
+    )
+    used += "explorer.layout.width = '352px'\nexplorer"
+    write_notebook(
+        folder / "pruning_explorer.ipynb", "from kws_nb.widgets.pruning_explorer import PruningExplorer", used
+    )
+    with chromium(viewport={"width": 1280, "height": 1400}) as page:
+        run_notebook(page, url, "pruning_explorer.ipynb")
+        page.wait_for_selector(".js-plotly-plot .barlayer .point", timeout=240_000)
+        page.wait_for_timeout(2000)  # the notebook scrolls to its end
+        picture = page.locator(".kws-explorer-place").first.screenshot()
+        (root / "kws_nb/widgets/pruning_explorer.png").write_bytes(shrink(picture))
 
 
 WIDGETS = {
@@ -82,6 +99,7 @@ WIDGETS = {
     "explorer": explorer,
     "size_explorer": size_explorer,
     "quant_explorer": quant_explorer,
+    "pruning_explorer": pruning_explorer,
 }
 
 if __name__ == "__main__":

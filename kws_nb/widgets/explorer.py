@@ -5,15 +5,17 @@
 # %% auto #0
 __all__ = ['LONGEST_DRAWN', 'FFT_SIZES', 'TITLES', 'FeatureSettings', 'db_of_loudest', 'explore', 'summary', 'panel_traces',
            'hz_ticks', 'panel_axes', 'panel_layout', 'spectrogram_figure', 'clip_choices', 'wav_bytes', 'packed',
-           'changes', 'FigureView', 'PanelsView', 'Controls', 'SpectrogramExplorer']
+           'changes', 'FigureView', 'PanelsView', 'Pictured', 'choice', 'html_lines', 'spread', 'check_features',
+           'interval_bars', 'panel_titles', 'SideBySide', 'Controls', 'SpectrogramExplorer']
 
 # %% ../../nbs/widgets/explorer.ipynb #99fd1a8d
 import anywidget, base64, html, io, json, os, traitlets
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from plotly.offline import get_plotlyjs
@@ -178,6 +180,9 @@ def changes(new:dict, old:dict)->dict:
     return {key: value for key, value in new.items() if not np.array_equal(value, old[key])}
 
 # %% ../../nbs/widgets/explorer.ipynb #72d81e30
+@cache
+def _template(): return json.loads(go.Figure().to_json())['layout']
+
 class FigureView(anywidget.AnyWidget):
     "A plotly figure in the browser, as wide as its place; what `figure` is set to is drawn."
     _drawing = (files('kws_nb.widgets')/'explorer.mjs').read_text(encoding='utf-8')
@@ -187,6 +192,12 @@ class FigureView(anywidget.AnyWidget):
     def __init__(self, **kwargs)->None:
         super().__init__(**kwargs)
         self.on_msg(lambda *_: self.send_state('figure')) # a page is ready: what was sent before is lost on it
+
+    def draw(self, figure:dict # `data` and `layout` as plotly.js takes them, but for the arrays
+            )->None:
+        "Draw it, in the colours of plotly.py's figures."
+        traces = [{key: packed(value) for key, value in trace.items()} for trace in figure['data']]
+        self.figure = dict(data=traces, layout=figure['layout'] | _template())
 
 class PanelsView(FigureView):
     "The five panels in the browser."
@@ -206,6 +217,85 @@ class PanelsView(FigureView):
             self.send(dict(traces=new, layout=layout))
         self._traces, self._axes = traces, axes
         return summary(explored, settings)
+
+# %% ../../nbs/widgets/explorer.ipynb #6a1f0c2d
+class Pictured(widgets.Widget):
+    "A widget that in a stored notebook, which has no kernel, is its picture."
+    _picture:str # a file beside this one
+
+    def _repr_mimebundle_(self, **kwargs):
+        if not os.environ.get('KWS_NB_STATIC'): return super()._repr_mimebundle_(**kwargs)
+        picture = (files('kws_nb.widgets')/self._picture).read_bytes()
+        return {'text/plain': type(self).__name__, 'image/png': base64.b64encode(picture).decode()}
+
+def choice(about:str,            # the tooltip
+           options:Sequence|dict, # of buttons; more than four become a list
+           **kwargs)->widgets.ValueWidget:
+    "One of a few, in view and within reach of Tab and Space: arrow keys are JupyterLab's."
+    if len(options) > 4: return widgets.Dropdown(options=options, tooltip=about, **kwargs)
+    look = dict(button_width=f'{252//max(len(options), 2)}px')
+    return widgets.ToggleButtons(options=options, style=look, tooltips=[about]*len(options), **kwargs)
+
+def html_lines(*lines:str, wrong:bool=False)->str:
+    "Lines of a widget's text; what is wrong is red."
+    colour = 'var(--jp-error-color1, #b00020)' if wrong else 'inherit'
+    return f'<div style="line-height:1.4; color:{colour}">{"<br>".join(lines)}</div>'
+
+def spread(n:int, most:int)->np.ndarray: # int, rising
+    "Up to so many of n, evenly, both ends among them."
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
+
+def check_features(features:object, labels:object)->tuple: # as arrays
+    "Refuse what no accuracy can be computed from."
+    if features is None or labels is None:
+        raise KwsError('features and labels belong together: give both, or none of them')
+    try: features = np.asarray(features, np.float32)
+    except (TypeError, ValueError): raise KwsError('features are no numbers: take those of micro_features') from None
+    if not features.size: raise KwsError('features is empty: an accuracy needs at least one clip')
+    if not np.isfinite(features).all():
+        raise KwsError('The features hold NaN or infinity: look at what computes them')
+    return features, np.asarray(labels)
+
+# %% ../../nbs/widgets/explorer.ipynb #7b2e1d3e
+def interval_bars(low:Sequence|np.ndarray, value:Sequence|np.ndarray, high:Sequence|np.ndarray)->dict: # of a trace
+    "Error bars for plotly."
+    low, value, high = (np.asarray(x, float) for x in (low, value, high))
+    return dict(type='data', symmetric=False, array=(high - value).tolist(), arrayminus=(value - low).tolist())
+
+def panel_titles(titles:dict, # height of its foot in the figure, 0..1 -> text
+                 shift:int    # pixels, to the left of the panels
+                )->list:      # annotations
+    "A title above each panel."
+    return [dict(text=text, x=0, xref='paper', xanchor='left', xshift=-shift, y=y, yref='paper', yanchor='bottom',
+                 showarrow=False, font=dict(size=13)) for y, text in titles.items()]
+
+_STYLE = """
+.kws-explorer-place { container-type: inline-size; }
+.kws-explorer.widget-box { display: grid; width: 100%; column-gap: 8px;
+  grid-template: "controls figure" auto "message figure" 1fr / 280px minmax(0, 1fr); }
+.kws-explorer-controls { grid-area: controls; gap: 4px; }
+.kws-explorer-controls button { padding: 0 2px; }
+.kws-explorer-figure { grid-area: figure; }
+.kws-explorer-message { grid-area: message; }
+@container (max-width: 680px) {
+  .kws-explorer.widget-box { grid-template: "controls" auto "figure" auto "message" auto / minmax(0, 1fr); }
+}""" # in a narrow place the figure is right below the controls, and the message comes last
+
+class SideBySide(Pictured, widgets.Box):
+    "Controls and a message beside a figure with a title."
+    def __init__(self, controls:widgets.Box)->None: # any child's change calls `_draw`
+        self.controls = controls
+        self.title, self.message, self.view = widgets.HTML(), widgets.HTML(), FigureView()
+        self._draw()
+        for control in controls.children: control.observe(self._draw, 'value')
+        right = widgets.VBox([self.title, self.view], layout={'min_width': '0'})
+        parts = (controls, right, self.message)
+        for part, name in zip(parts, ('controls', 'figure', 'message')): part.add_class(f'kws-explorer-{name}')
+        style = widgets.HTML(f'<style>{_STYLE}</style>', layout={'display': 'none'})
+        super().__init__([style, widgets.Box(parts).add_class('kws-explorer')], layout={'width': '100%'})
+        self.add_class('kws-explorer-place')
+
+    def _draw(self, change:object=None)->None: raise NotImplementedError
 
 # %% ../../nbs/widgets/explorer.ipynb #9ade4782
 class Controls(widgets.VBox):
@@ -241,8 +331,10 @@ class Controls(widgets.VBox):
 
 
 # %% ../../nbs/widgets/explorer.ipynb #4fa4560e
-class SpectrogramExplorer(widgets.HBox):
+class SpectrogramExplorer(Pictured, widgets.HBox):
     "Choose a clip, hear it, and see it in five pictures that follow the sliders."
+    _picture = 'explorer.png'
+
     def __init__(self, clips:dict|None=None)->None: # of `clip_choices`
         self.clips = clip_choices(clips)
         self.clip = widgets.Dropdown(options=list(self.clips), layout={'width': '280px'})
@@ -272,10 +364,4 @@ class SpectrogramExplorer(widgets.HBox):
             self._say(f'{error}. The picture still shows the last settings that work.', wrong=True)
 
     def _say(self, text, wrong=False):
-        colour = 'var(--jp-error-color1, #b00020)' if wrong else 'inherit'
-        self.message.value = f'<div style="line-height:1.4; color:{colour}">{html.escape(str(text))}</div>'
-
-    def _repr_mimebundle_(self, **kwargs): # a stored notebook has no kernel: there the widget is its picture
-        if not os.environ.get('KWS_NB_STATIC'): return super()._repr_mimebundle_(**kwargs)
-        picture = (files('kws_nb.widgets')/'explorer.png').read_bytes()
-        return {'text/plain': 'SpectrogramExplorer', 'image/png': base64.b64encode(picture).decode()}
+        self.message.value = html_lines(html.escape(str(text)), wrong=wrong)

@@ -7,13 +7,12 @@ __all__ = ['DRAWN_CHANNELS', 'DRAWN_WEIGHTS', 'QuantSettings', 'OnGrid', 'on_gri
            'quantizable_layers', 'GridControls', 'QuantExplorer']
 
 # %% ../../nbs/widgets/quant_explorer.ipynb #f3b28fdd
-import base64, copy, html, json, math, os, torch
+import copy, html, math, torch
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from torch import nn
 from ..core import *
 from ..data import load_data
@@ -23,7 +22,7 @@ from ..qat import QuantTinyConv
 from ..quantize import *
 from ..results import *
 from ..train import evaluate, load_model
-from .explorer import FigureView, packed
+from .explorer import SideBySide, check_features, choice, html_lines, interval_bars, panel_titles, spread
 
 # %% ../../nbs/widgets/quant_explorer.ipynb #44a1e3a6
 @dataclass(frozen=True)
@@ -74,12 +73,9 @@ DRAWN_CHANNELS, DRAWN_WEIGHTS = 8, 1500
 _COLOURS = ('#999999', '#e69f00', '#0072b2', '#d55e00', '#009e73', '#56b4e9', '#cc79a7', '#000000')
 _BLUE, _LINE = _COLOURS[2], '#222222'
 
-def _spread(n, most): # up to so many of n, both ends among them
-    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
-
 def _grid_rows(shown, names): # top to bottom, for each drawn grid: name, colour, its channels
     if len(shown.grid) == 1: return [('all', _BLUE, np.arange(len(shown.weights)))]
-    drawn = _spread(len(shown.grid), DRAWN_CHANNELS)
+    drawn = spread(len(shown.grid), DRAWN_CHANNELS)
     return [(names[i], colour, np.array([i])) for i, colour in zip(drawn, _COLOURS)]
 
 def _histogram(shown, rows, edges): # traces; each row is 1 high
@@ -101,7 +97,7 @@ def _errors(shown, rows): # traces over the weights
     for name, colour, channels in rows:
         x, e, clamped = (v[channels].flatten().numpy() for v in
                          (shown.weights, shown.weights - shown.rounded, shown.clamped))
-        drawn = np.argsort(x, kind='stable')[_spread(len(x), DRAWN_WEIGHTS//len(rows))]
+        drawn = np.argsort(x, kind='stable')[spread(len(x), DRAWN_WEIGHTS//len(rows))]
         hover = f'{name}, %{{x:.4f}}: error %{{y:.4f}}<extra></extra>'
         for beyond, marker in ((False, dict(size=4)), (True, dict(size=7, symbol='x'))):
             some = drawn[clamped[drawn] == beyond]
@@ -113,13 +109,12 @@ def _accuracies(seen, bits, whole): # traces over bits, with their intervals; th
     order = sorted(seen)
     value = np.array([100*seen[b].value for b in order])
     low, high = 100*np.array([seen[b].interval for b in order]).T
-    bars = dict(type='data', symmetric=False, array=(high - value).tolist(),
-                arrayminus=(value - low).tolist())
     place = dict(xaxis='x3', yaxis='y3')
     yield dict(type='scatter', x=[1.5, 8.5], y=[100*whole.value]*2, mode='lines',
                line=dict(color=_LINE, width=1, dash='dash'), hovertemplate=f'float: {whole}<extra></extra>', **place)
-    yield dict(type='scatter', x=order, y=value, error_y=bars, mode='markers', marker=dict(color=_BLUE, size=6),
-               text=[str(seen[b]) for b in order], hovertemplate='%{text}<extra></extra>', **place)
+    yield dict(type='scatter', x=order, y=value, mode='markers', marker=dict(color=_BLUE, size=6),
+               error_y=interval_bars(low, value, high), text=[str(seen[b]) for b in order],
+               hovertemplate='%{text}<extra></extra>', **place)
     yield dict(type='scatter', x=[bits], y=[100*seen[bits].value], mode='markers', hoverinfo='skip',
                marker=dict(color=_BLUE, size=16, symbol='circle-open', line=dict(width=2)), **place)
 
@@ -157,9 +152,8 @@ def _figure(shown, bits, seen, whole, layer, names): # as plotly.js takes it, bu
     titles = {1.: f'{layer}: weights on their grid{"s"*(len(rows) > 1)}',
               .58: f'Error x − x̂, rms {shown.rms_error:.2g}{crosses}',
               .21: 'Accuracy, 95 % interval; dashed: float'}
-    notes = [dict(text=text, x=0, xref='paper', xanchor='left', xshift=-74, y=y, yref='paper', yanchor='bottom',
-                  showarrow=False, font=dict(size=13)) for y, text in titles.items()]
     axes, margin = _axes(shown, rows, limit, low, high, least), dict(l=76, r=12, t=24, b=36)
+    notes = panel_titles(titles, 74)
     return dict(data=traces, layout=dict(
         axes, annotations=notes, height=530, showlegend=False, plot_bgcolor='white', font=dict(size=12),
         barmode='overlay', bargap=0, margin=margin, uirevision=layer))
@@ -210,21 +204,11 @@ def quantizable_layers(model:nn.Module # not changed
             raise KwsError(f'{name}.weight holds NaN or infinity: load the model again, or train it again')
     return layers
 
-def _check_clips(features, labels): # as arrays
-    if features is None or labels is None:
-        raise KwsError('features and labels belong together: give both, or none of them')
-    try: features = np.asarray(features, np.float32)
-    except (TypeError, ValueError): raise KwsError('features are no numbers: take those of micro_features') from None
-    if not features.size: raise KwsError('features is empty: an accuracy needs at least one clip')
-    if not np.isfinite(features).all():
-        raise KwsError('The features hold NaN or infinity: look at what computes them')
-    return features, np.asarray(labels)
-
 # %% ../../nbs/widgets/quant_explorer.ipynb #4c8f82c9
 class _Rounded: # a network, its clips, and what came of the settings that were seen
     def __init__(self, model, features, labels):
         self.layers = {name: weight.float().cpu().clone() for name, weight in quantizable_layers(model).items()}
-        self.features, self.labels = _check_clips(features, labels)
+        self.features, self.labels = check_features(features, labels)
         self.model, self.grids, self.seen = copy.deepcopy(model).float().cpu(), {}, {}
         try: self.whole = self._evaluate()
         except (RuntimeError, TypeError, ValueError, AttributeError) as error:
@@ -256,10 +240,6 @@ class _Rounded: # a network, its clips, and what came of the settings that were 
 class GridControls(widgets.VBox):
     "The slider and the buttons; `settings` is where they stand."
     def __init__(self, layers:Sequence[str])->None: # names
-        def choice(about, options, **kwargs): # in view, and within reach of Tab and Space: arrow keys are JupyterLab's
-            if len(options) > 4: return widgets.Dropdown(options=options, tooltip=about, **kwargs)
-            look = dict(button_width=f'{252//max(len(options), 2)}px')
-            return widgets.ToggleButtons(options=options, style=look, tooltips=[about]*len(options), **kwargs)
         wide = {'width': 'auto', 'max_width': '290px'}
         self.bits = widgets.IntSlider(4, 2, 8, description='bits', style={'description_width': '30px'}, layout=wide)
         self.symmetric = choice('the grid', {'symmetric': True, 'asymmetric': False})
@@ -274,21 +254,7 @@ class GridControls(widgets.VBox):
         "As the controls stand."
         return QuantSettings(self.bits.value, self.symmetric.value, self.per_channel.value, self.method.value)
 
-_STYLE = """
-.kws-quant-place { container-type: inline-size; }
-.kws-quant.widget-box { display: grid; width: 100%; column-gap: 8px;
-  grid-template: "controls figure" auto "message figure" 1fr / 280px minmax(0, 1fr); }
-.kws-quant-controls { grid-area: controls; gap: 4px; }
-.kws-quant-controls button { padding: 0 2px; }
-.kws-quant-figure { grid-area: figure; }
-.kws-quant-message { grid-area: message; }
-@container (max-width: 680px) {
-  .kws-quant.widget-box { grid-template: "controls" auto "figure" auto "message" auto / minmax(0, 1fr); }
-}""" # in a narrow place the figure is right below the controls, and the message comes last
-
 # %% ../../nbs/widgets/quant_explorer.ipynb #b7d20f31
-def _lines(*lines): return f'<div style="line-height:1.4">{"<br>".join(lines)}</div>'
-
 def _validation(model): # features, labels, what they are
     data = load_data(words=getattr(model, 'labels', LABELS)[2:])
     part = data.validation
@@ -301,11 +267,13 @@ def _about(data, layers): # what is rounded, and of what clips the accuracy is
 def _message(shown, settings, layer):
     share = shown.rms_error/max(shown.weights.square().mean().sqrt().item(), 1e-30)
     of_weights = f'The error of {layer} is {100*share:.1f} % of its weights (root mean square).'
-    return _lines(f'<b>Look at</b> {where_to_look(shown, settings)}', of_weights)
+    return html_lines(f'<b>Look at</b> {where_to_look(shown, settings)}', of_weights)
 
 # %% ../../nbs/widgets/quant_explorer.ipynb #6ff09149
-class QuantExplorer(widgets.Box):
+class QuantExplorer(SideBySide):
     "Sliders for the grid; the weights, their errors and the accuracy follow."
+    _picture = 'quant_explorer.png'
+
     def __init__(self,
                  model:nn.Module|None=None,      # default: the reference model
                  features:np.ndarray|None=None,  # float32 `[n, 49, 40]`; default: of `load_data().validation`
@@ -315,19 +283,9 @@ class QuantExplorer(widgets.Box):
         if model is None: model = load_model(models_dir()/'tinyconv.safetensors')[0]
         quantizable_layers(model) # before a long way through the clips
         if features is None and labels is None: features, labels, data = _validation(model)
-        self._template = json.loads(go.Figure().to_json())['layout'] # of plotly.py, in whose figures it is, too
         self._rounded, self._kind = _Rounded(model, features, labels), type(model).__name__
         self._about = _about(data, list(self._rounded.layers))
-        self.controls = GridControls(list(self._rounded.layers))
-        self.title, self.message, self.view = widgets.HTML(), widgets.HTML(), FigureView()
-        self._draw()
-        for control in self.controls.children: control.observe(self._draw, 'value')
-        right = widgets.VBox([self.title, self.view], layout={'min_width': '0'})
-        parts = (self.controls, right, self.message)
-        for part, name in zip(parts, ('controls', 'figure', 'message')): part.add_class(f'kws-quant-{name}')
-        style = widgets.HTML(f'<style>{_STYLE}</style>', layout={'display': 'none'})
-        super().__init__([style, widgets.Box(parts).add_class('kws-quant')], layout={'width': '100%'})
-        self.add_class('kws-quant-place')
+        super().__init__(GridControls(list(self._rounded.layers)))
 
     @property
     def accuracy(self)->Accuracy:
@@ -343,13 +301,6 @@ class QuantExplorer(widgets.Box):
         now, layer = self.controls.settings, self.controls.layer.value
         shown, accuracy, rounded = self.shown, self.accuracy, self._rounded
         alike = {s.bits: a for s, a in rounded.seen.items() if replace(s, bits=now.bits) == now}
-        figure = _figure(shown, now.bits, alike, rounded.whole, layer, rounded.names(layer))
-        traces = [{key: packed(value) for key, value in trace.items()} for trace in figure['data']]
-        self.view.figure = dict(data=traces, layout=figure['layout'] | self._template)
+        self.view.draw(_figure(shown, now.bits, alike, rounded.whole, layer, rounded.names(layer)))
         title = f'<b>{self._kind}, weights of {now.bits} bits: {accuracy}</b>, float {rounded.whole}. {self._about}'
-        self.title.value, self.message.value = _lines(title), _message(shown, now, layer)
-
-    def _repr_mimebundle_(self, **kwargs): # a stored notebook has no kernel: there the widget is its picture
-        if not os.environ.get('KWS_NB_STATIC'): return super()._repr_mimebundle_(**kwargs)
-        picture = (files('kws_nb.widgets')/'quant_explorer.png').read_bytes()
-        return {'text/plain': 'QuantExplorer', 'image/png': base64.b64encode(picture).decode()}
+        self.title.value, self.message.value = html_lines(title), _message(shown, now, layer)
