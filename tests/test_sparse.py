@@ -228,6 +228,7 @@ CHAINS = {  # layers, kernel of the convolution
     "12 wide": (lambda c: c((12, 23, 1)).convolve(5, (9, 7), (1, 2)), True),
     "28 wide": (lambda c: c((14, 56, 1)).convolve(2, (10, 8), (2, 2)), True),
     "input from 50": (lambda c: c((12, 40, 1), zero_point=-78).convolve(4, (10, 6), (2, 2)), True),
+    "the second layer": (lambda c: c((24, 40, 1)).convolve(1, (3, 3)).convolve(4, (10, 8), (2, 2)), True),
     "33 rows": (lambda c: c((33, 24, 1)).convolve(2, (3, 8), (1, 2)), False),
     "stride 1": (lambda c: c((9, 24, 1)).convolve(4, (5, 8), (1, 1)), False),
     "three channels": (lambda c: c((9, 12, 3)).convolve(4, (3, 3)), False),
@@ -259,8 +260,8 @@ class SparseChain(Chain):
 def test_other_shapes(name):
     build, sparse = CHAINS[name]
     content = build(lambda shape, **more: SparseChain(shape, 8, **more)).connect(3).finish()
-    first, _ = kernels(content)
-    assert first.startswith("conv2d_pairs_sparse") == sparse
+    *_, convolution, _ = kernels(content)
+    assert convolution.startswith("conv2d_pairs_sparse") == sparse
     x = inputs_of(content, 8)
     machine = equal(content, x)
     moves = x.shape[1] > 20
