@@ -25,6 +25,7 @@ from kws_nb.widgets.pruning_explorer import (
     PruningExplorer,
     PruningGrid,
     board_cost,
+    network_cost,
     prune_shown,
     shares,
     shown_weights,
@@ -294,7 +295,7 @@ def test_what_was_trained_on_comes_from_the_grid(explorer, grid, reference):
     assert "trained on: 84.0 %" in explorer.title.value and "in int8" in explorer.message.value
     assert np.array_equal(explorer.shown.conv_kept, reference.conv != 0)
     assert explorer.shown.linear == pytest.approx(shown_weights(reference).linear)
-    assert explorer.cost == board_cost(shown_weights(reference))
+    assert explorer.cost == network_cost(reference)
     put(explorer, share=0.25)
     assert "as pruned: the grid keeps none" in explorer.message.value
     put(explorer, norm="random")
