@@ -139,6 +139,51 @@ def reference():
     return reference_model()
 
 
+@pytest.fixture
+def one_thread():
+    from kws_nb.host import torch_threads
+
+    with torch_threads(1):
+        yield
+
+
+@pytest.fixture(scope="module")
+def model():
+    "The reference network as it was trained."
+    from kws_nb.core import models_dir
+    from kws_nb.train import load_model
+
+    return load_model(models_dir() / "tinyconv.safetensors")[0]
+
+
+@pytest.fixture(scope="module")
+def features(small):
+    from kws_nb.features import micro_features
+
+    return micro_features(small.testing.clips)
+
+
+@pytest.fixture(scope="module")
+def calibration(small):
+    from kws_nb.convert import calibration_clips
+
+    return calibration_clips(small, 40)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    "Forty random clips: enough to run everything, too few to learn."
+    from kws_nb.data import Data, Part
+
+    rng = np.random.default_rng(5)
+
+    def part(n):
+        labels = np.arange(n) % 4
+        return Part(rng.integers(-3000, 3000, (n, 16000)).astype(np.int16), labels, ["a"] * n)
+
+    return Data("random clips", part(40), part(16), part(12), [rng.integers(-500, 500, 40_000).astype(np.int16)])
+
+
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
     "JupyterLab, and the folder whose notebooks it shows."

@@ -5,13 +5,22 @@ import json
 import numpy as np
 import pytest
 import torch
-from jupyterlab import cells_of, chromium, run_notebook, write_notebook
+from explorer_page import (
+    FIGURE,
+    assert_explained,
+    assert_fits_a_laptop,
+    assert_fits_a_phone,
+    button,
+    explorer_page,
+    slide,
+    tabs,
+    waits_for_texts,
+)
 from kws_nb.models import TinyConv
 from kws_nb.train import predict
 from kws_nb.widgets.pruning_explorer import PruningExplorer
 
 pytestmark = pytest.mark.needs("chromium")
-FIGURE = "document.querySelector('.js-plotly-plot')"
 GONE = f"[0, 1].map(i => {FIGURE}.data[i].z.reduce((n, row) => n + [...row].filter(code => code == -101).length, 0))"
 SOURCES = (
     "import numpy as np, torch\nfrom kws_nb.models import TinyConv\nfrom kws_nb.train import predict\n"
@@ -47,26 +56,9 @@ def twin(grid, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(lab, grid):
-    url, folder = lab
-    (folder / "grid.json").write_text(grid)
-    write_notebook(folder / "pruning_explorer.ipynb", *SOURCES)
-    with chromium(viewport={"width": 1280, "height": 800}) as page:
-        page.errors = []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        run_notebook(page, url, "pruning_explorer.ipynb")
-        page.wait_for_function(f"{FIGURE}?.data?.length", timeout=240_000)
-        page.wait_for_timeout(2000)  # the notebook scrolls to its end
+    (lab[1] / "grid.json").write_text(grid)
+    with explorer_page(lab, "pruning_explorer.ipynb", SOURCES) as page:
         yield page
-
-
-def button(page, name):
-    return page.locator(".kws-explorer-controls").get_by_role("button", name=name, exact=True)
-
-
-def slide(page, key, times=1):
-    page.locator(".kws-explorer-controls .noUi-handle").focus()
-    for _ in range(times):
-        page.keyboard.press(key)
 
 
 def table(twin):
@@ -76,10 +68,7 @@ def table(twin):
 
 def shows(page, twin):
     "Texts, numbers and the figure in the page are those of the explorer here; nothing that a page says was an error."
-    said = "document.querySelector('.kws-explorer').innerHTML.includes"
-    look = twin.message.value.split(">Look at</b>")[1].split("<br>")[0]
-    for text in (str(twin.accuracy), look):
-        page.wait_for_function(f"text => {said}(text)", arg=text, timeout=60_000)
+    waits_for_texts(page, twin)
     cells = "[...document.querySelectorAll('.kws-explorer-message td')].map(cell => cell.textContent)"
     page.wait_for_function(f"cells => cells.every(cell => {cells}.includes(cell))", arg=table(twin), timeout=60_000)
     kept = twin.shown.conv_kept, twin.shown.linear_kept
@@ -147,15 +136,7 @@ def test_all_can_be_reached_and_moved_by_keyboard(page, twin):
     slide(page, "Home")
     twin.controls.share.value = 0
     shows(page, twin)
-    order = []
-    for _ in range(30):
-        page.keyboard.press("Tab")
-        name = page.evaluate("document.activeElement.closest('.kws-explorer-controls button')?.textContent.trim()")
-        order += [name] if name else []
-        if name == "l2":
-            page.keyboard.press("Space")
-        if name == "over ms":
-            break
+    order = tabs(page, "l2", "over ms")
     ways = ["weights", "blocks", "rows", "channels", "l1", "l2", "l∞", "random", "weight alone", "and neighbours"]
     assert order == [*ways, "both", "conv", "linear", "as pruned", "trained on", "over share", "over ms"]
     twin.controls.norm.value = "l2"
@@ -168,36 +149,12 @@ def test_all_can_be_reached_and_moved_by_keyboard(page, twin):
 
 def test_fits_a_laptop(page):
     "At 1280 × 800 with the cell's input scrolled off, all controls, texts and panels are in view, side by side."
-    page.evaluate("document.querySelector('.kws-explorer').scrollIntoView({block: 'start'})")
-    view = page.locator(".jp-WindowedPanel-outer").bounding_box()
-    names = ("controls", "figure", "message")
-    boxes = {name: page.locator(f".kws-explorer-{name}").bounding_box() for name in names}
-    for name, box in boxes.items():
-        assert box["y"] >= view["y"] - 1 and box["y"] + box["height"] <= view["y"] + view["height"] + 1, (name, box)
-        assert box["x"] + box["width"] <= view["x"] + view["width"], (name, box)
-    assert boxes["figure"]["x"] >= boxes["controls"]["x"] + boxes["controls"]["width"]
-    assert boxes["message"]["y"] >= boxes["controls"]["y"] + boxes["controls"]["height"]
+    assert_fits_a_laptop(page)
 
 
 def test_on_a_phone_the_figure_is_below_the_controls(page, twin):
     "At 390 pixels nothing is cut off, no title runs out of the figure, and the slider still moves all."
-    page.set_viewport_size({"width": 390, "height": 844})
-    if page.locator(".jp-FileBrowser").is_visible():
-        page.keyboard.press("Escape")
-        page.keyboard.press("Control+b")
-    page.wait_for_function(f"{FIGURE}._fullLayout.width < 380", timeout=60_000)
-    page.wait_for_timeout(500)
-    names = ("controls", "figure", "message")
-    boxes = [page.locator(f".kws-explorer-{name}").bounding_box() for name in names]
-    for above, below in zip(boxes, boxes[1:], strict=False):
-        assert below["y"] >= above["y"] + above["height"] - 1
-    plot = page.locator(".js-plotly-plot").bounding_box()
-    assert plot["width"] > 230 and all(box["x"] + box["width"] <= 390 for box in boxes)
-    for box in page.locator(".js-plotly-plot .annotation-text, .js-plotly-plot .xtick text").all():
-        text = box.bounding_box()
-        assert text["x"] >= plot["x"] - 1 and text["x"] + text["width"] <= plot["x"] + plot["width"] + 1, (
-            box.text_content()
-        )
+    assert_fits_a_phone(page, ".annotation-text, .xtick text", slack=1)
     slide(page, "ArrowLeft")
     twin.controls.share.value = 0.95
     shows(page, twin)
@@ -206,16 +163,9 @@ def test_on_a_phone_the_figure_is_below_the_controls(page, twin):
 
 def test_wrong_arguments_are_explained_in_the_cell(lab, page):
     "A network without the layers, and a grid that is no grid: the cell's error is the sentence."
-    url, folder = lab
-    (folder / "broken.json").write_text('{"rows": [')
+    (lab[1] / "broken.json").write_text('{"rows": [')
     for source, says in (
         ("PruningExplorer(torch.nn.Linear(3, 4))", "Linear has not TinyConv's layers"),
         ("PruningExplorer(TinyConv(), grid='broken.json')", "broken.json is damaged"),
     ):
-        write_notebook(folder / "wrong.ipynb", SOURCES[0], source)
-        other = page.context.new_page()
-        run_notebook(other, url, "wrong.ipynb")
-        other.get_by_text(says).first.wait_for(timeout=240_000)
-        (error,) = cells_of(other)[1][1]
-        assert error["ename"] == "KwsError" and says in error["evalue"]
-        other.close()
+        assert_explained(lab, page, says, SOURCES[0], source)

@@ -3,12 +3,21 @@
 import numpy as np
 import pytest
 import torch
-from jupyterlab import cells_of, chromium, run_notebook, write_notebook
+from explorer_page import (
+    FIGURE,
+    assert_explained,
+    assert_fits_a_laptop,
+    assert_fits_a_phone,
+    button,
+    explorer_page,
+    slide,
+    tabs,
+    waits_for_texts,
+)
 from kws_nb.models import TinyConv
 from kws_nb.widgets.quant_explorer import QuantExplorer
 
 pytestmark = pytest.mark.needs("chromium")
-FIGURE = "document.querySelector('.js-plotly-plot')"
 SUMS = f"{FIGURE}.data.map(trace => Array.from(trace.x).reduce((sum, x) => sum + (x || 0), 0))"
 CLIPS = "np.random.default_rng(0).normal(10, 5, (60, 49, 40)), np.arange(60) % 4"
 SOURCES = (
@@ -32,25 +41,8 @@ def twin():
 
 @pytest.fixture(scope="module")
 def page(lab):
-    url, folder = lab
-    write_notebook(folder / "quant_explorer.ipynb", *SOURCES)
-    with chromium(viewport={"width": 1280, "height": 800}) as page:
-        page.errors = []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        run_notebook(page, url, "quant_explorer.ipynb")
-        page.wait_for_function(f"{FIGURE}?.data?.length", timeout=240_000)
-        page.wait_for_timeout(2000)  # the notebook scrolls to its end
+    with explorer_page(lab, "quant_explorer.ipynb", SOURCES) as page:
         yield page
-
-
-def button(page, name):
-    return page.locator(".kws-explorer-controls").get_by_role("button", name=name, exact=True)
-
-
-def slide(page, key, times=1):
-    page.locator(".kws-explorer-controls .noUi-handle").focus()
-    for _ in range(times):
-        page.keyboard.press(key)
 
 
 def shows(page, twin):
@@ -62,9 +54,7 @@ def shows(page, twin):
         arg=[note["text"] for note in layout["annotations"]],
         timeout=60_000,
     )
-    said = "document.querySelector('.kws-explorer').innerHTML.includes"
-    for text in (str(twin.accuracy), twin.message.value.split(">Look at</b>")[1].split("<br>")[0]):
-        page.wait_for_function(f"text => {said}(text)", arg=text, timeout=60_000)
+    waits_for_texts(page, twin)
     drawn = page.evaluate(f"{FIGURE}.data.map(trace => trace.x.length)")
     grids = [2**twin.controls.bits.value * 3] * len(twin.shown.grid)
     assert [n for trace, n in enumerate(drawn) if trace % 2 and trace < 2 * len(grids)] == grids
@@ -106,15 +96,7 @@ def test_all_can_be_reached_and_moved_by_keyboard(page, twin):
     slide(page, "Home")
     twin.controls.bits.value = 2
     shows(page, twin)
-    order = []
-    for _ in range(20):
-        page.keyboard.press("Tab")
-        name = page.evaluate("document.activeElement.closest('.kws-explorer-controls button')?.textContent.trim()")
-        order += [name] if name else []  # between slider and buttons there is the slider's number
-        if name == "percentile":
-            page.keyboard.press("Space")
-        if name == "linear":
-            break
+    order = tabs(page, "percentile", "linear")
     pairs = ["symmetric", "asymmetric", "per channel", "per tensor", "min-max", "percentile", "MSE", "conv", "linear"]
     assert order == pairs
     twin.controls.method.value = "percentile"
@@ -124,34 +106,12 @@ def test_all_can_be_reached_and_moved_by_keyboard(page, twin):
 
 def test_fits_a_laptop(page):
     "At 1280 × 800 with the cell's input scrolled off, all controls, texts and panels are in view, side by side."
-    page.evaluate("document.querySelector('.kws-explorer').scrollIntoView({block: 'start'})")
-    view = page.locator(".jp-WindowedPanel-outer").bounding_box()
-    names = ("controls", "figure", "message")
-    boxes = {name: page.locator(f".kws-explorer-{name}").bounding_box() for name in names}
-    for name, box in boxes.items():
-        assert box["y"] >= view["y"] - 1 and box["y"] + box["height"] <= view["y"] + view["height"] + 1, (name, box)
-        assert box["x"] + box["width"] <= view["x"] + view["width"], (name, box)
-    assert boxes["figure"]["x"] >= boxes["controls"]["x"] + boxes["controls"]["width"]
-    assert boxes["message"]["y"] >= boxes["controls"]["y"] + boxes["controls"]["height"]
+    assert_fits_a_laptop(page)
 
 
 def test_on_a_phone_the_figure_is_below_the_controls(page, twin):
     "At 390 pixels nothing is cut off, no title runs out of the figure, and the slider still moves all."
-    page.set_viewport_size({"width": 390, "height": 844})
-    if page.locator(".jp-FileBrowser").is_visible():
-        page.keyboard.press("Escape")
-        page.keyboard.press("Control+b")
-    page.wait_for_function(f"{FIGURE}._fullLayout.width < 380", timeout=60_000)
-    page.wait_for_timeout(500)
-    names = ("controls", "figure", "message")
-    boxes = [page.locator(f".kws-explorer-{name}").bounding_box() for name in names]
-    for above, below in zip(boxes, boxes[1:], strict=False):
-        assert below["y"] >= above["y"] + above["height"] - 1
-    plot = page.locator(".js-plotly-plot").bounding_box()
-    assert plot["width"] > 230 and all(box["x"] + box["width"] <= 390 for box in boxes)
-    for box in page.locator(".js-plotly-plot .annotation-text").all():
-        text = box.bounding_box()
-        assert text["x"] >= plot["x"] and text["x"] + text["width"] <= plot["x"] + plot["width"], box.text_content()
+    assert_fits_a_phone(page)
     slide(page, "ArrowRight")
     twin.controls.bits.value = 3
     shows(page, twin)
@@ -160,16 +120,9 @@ def test_on_a_phone_the_figure_is_below_the_controls(page, twin):
 
 def test_wrong_arguments_are_explained_in_the_cell(lab, page):
     "NaN among the weights, and labels that do not match: the cell's error is the sentence."
-    url, folder = lab
     bad = "network = TinyConv()\nnetwork.conv.weight.data[0] = torch.nan\nQuantExplorer(network)"
     for source, says in (
         (bad, "conv.weight holds NaN or infinity"),
         ("QuantExplorer(TinyConv(), features, labels[:5])", "60 clips need 60 labels, got shape (5,)"),
     ):
-        write_notebook(folder / "wrong.ipynb", SOURCES[0], f"features, labels = {CLIPS}", source)
-        other = page.context.new_page()
-        run_notebook(other, url, "wrong.ipynb")
-        other.get_by_text(says).first.wait_for(timeout=240_000)
-        (error,) = cells_of(other)[2][1]
-        assert error["ename"] == "KwsError" and says in error["evalue"]
-        other.close()
+        assert_explained(lab, page, says, SOURCES[0], f"features, labels = {CLIPS}", source)

@@ -5,9 +5,7 @@ import pytest
 import torch
 import torch_pruning
 
-from kws_nb.core import KwsError, models_dir
-from kws_nb.features import micro_features
-from kws_nb.host import torch_threads
+from kws_nb.core import KwsError
 from kws_nb.models import TinyConv
 from kws_nb.patterns import (
     GRANULARITIES,
@@ -22,25 +20,12 @@ from kws_nb.patterns import (
 )
 from kws_nb.prune import CRITERIA, NORMS, channel_scores, keep, neighbourhood, prune_channels
 from kws_nb.size import count_operations
-from kws_nb.train import load_model, predict
+from kws_nb.train import predict
 
 OUTSIDE = (-0.1, 1, 1.5, float("nan"))
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    with torch_threads(1):
-        yield
-
-
-@pytest.fixture(scope="module")
-def model():
-    return load_model(models_dir() / "tinyconv.safetensors")[0]
-
-
-@pytest.fixture(scope="module")
-def features(small):
-    return micro_features(small.testing.clips)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def layer(model, kind):

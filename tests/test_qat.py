@@ -9,11 +9,9 @@ import torch
 
 from kws_nb import cli
 from kws_nb.convert import calibration_clips
-from kws_nb.core import KwsError, models_dir
-from kws_nb.data import Data, Part
-from kws_nb.features import MAX_FEATURE, micro_features
+from kws_nb.core import KwsError
+from kws_nb.features import MAX_FEATURE
 from kws_nb.grids import unpack_hits
-from kws_nb.host import torch_threads
 from kws_nb.keywords import quantize_checkpoint
 from kws_nb.layers import quantize_multiplier
 from kws_nb.models import TinyConv
@@ -34,43 +32,13 @@ from kws_nb.qat import (
 )
 from kws_nb.quantize import MINIFLOATS, RANGES
 from kws_nb.studies.quantization import after_training, compare_quantization, in_training
-from kws_nb.train import BETTER, load_model, predict, save_model
+from kws_nb.train import BETTER, predict, save_model
 
 WIDTHS = range(2, 9)
 SHORT = Tuning(epochs=2, batch_size=20)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    with torch_threads(1):
-        yield
-
-
-@pytest.fixture(scope="module")
-def model():
-    return load_model(models_dir() / "tinyconv.safetensors")[0]
-
-
-@pytest.fixture(scope="module")
-def features(small):
-    return micro_features(small.testing.clips)
-
-
-@pytest.fixture(scope="module")
-def calibration(small):
-    return calibration_clips(small, 40)
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    "Forty random clips: enough to run everything, too few to learn."
-    rng = np.random.default_rng(5)
-
-    def part(n):
-        labels = np.arange(n) % 4
-        return Part(rng.integers(-3000, 3000, (n, 16000)).astype(np.int16), labels, ["a"] * n)
-
-    return Data("random clips", part(40), part(16), part(12), [rng.integers(-500, 500, 40_000).astype(np.int16)])
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def same(a, b):

@@ -41,24 +41,7 @@
 #define HEAD_ROW_CODE  56  /* bytes of code of one head_row */
 #define BLOCK_ROW_CODE 88
 
-// q = saturate((x * multiplier + (addend << 32)) >> 39). r is x, then q.
-    .macro requantize r, multiplier, addend
-    smmla \r, \r, \multiplier, \addend
-    ssat \r, #8, \r, asr #7
-    .endm
-
-// The middle part of hi:lo, into lo.
-    .macro middle lo, hi
-    lsr \lo, \lo, #21
-    bfi \lo, \hi, #11, #10
-    .endm
-
-// r becomes four bytes of output.
-    .macro pack r, second, third, fourth
-    bfi \r, \second, #8, #8
-    bfi \r, \third, #16, #8
-    bfi \r, \fourth, #24, #8
-    .endm
+#include "kws_pairs_outputs.h"
 
 // Half a row for three accumulators; the left half of the first lies outside the image. r7, r8: its weights.
     .macro head_products
@@ -188,37 +171,10 @@ kws_pairs_filter_rows:  // r0: kws_pairs_job
     ten_rows head_products, r7, r8
     .p2align 2
 .Lhead_end:
-    ldrd r7, r8, [sp, #SCALE]
-    ldr r12, [sp, #OUTPUT]
-    ubfx r9, r2, #0, #21
-    add r9, r9, r1, asr #10
-    requantize r9, r7, r8
-    middle r2, r3
-    requantize r2, r7, r8
-    ubfx r10, r4, #0, #21
-    add r10, r10, r3, asr #10
-    requantize r10, r7, r8
-    middle r4, r5
-    requantize r4, r7, r8
-    pack r9, r2, r10, r4
-    str r9, [r12], #4
-    str r12, [sp, #OUTPUT]
-    asr r5, r5, #10
+    head_outputs
 
-.Lblock:                    // r5: the part that this block's first output has already
-    ldr r8, [sp, #X]
-    ldr r6, [sp, #BLOCK_BYTES]
-    ldr lr, [sp, #ENTRY]
-    add r6, r6, r8
-    str r6, [sp, #X]
-    ldrd r6, r7, [sp, #START]
-    adds r0, r6, r5
-    mov r1, r7
-    mov r2, r6
-    mov r3, r7
-    mov r4, r6
-    mov r5, r7
-    bx lr
+.Lblock:
+    begin_block
 
 .Lload_row_0:
     ldm r0!, {r2-r5}
@@ -233,45 +189,7 @@ kws_pairs_filter_rows:  // r0: kws_pairs_job
     ten_rows block_products, r9, r10
     .p2align 2
 .Lblock_end:
-    ldrd r9, r10, [sp, #SCALE]
-    ldr r12, [sp, #OUTPUT]
-    ubfx r8, r0, #0, #21
-    requantize r8, r9, r10
-    middle r0, r1
-    requantize r0, r9, r10
-    ubfx r11, r2, #0, #21
-    add r11, r11, r1, asr #10
-    requantize r11, r9, r10
-    middle r2, r3
-    requantize r2, r9, r10
-    pack r8, r0, r11, r2
-    ubfx r0, r4, #0, #21
-    add r0, r0, r3, asr #10
-    requantize r0, r9, r10
-    middle r4, r5
-    requantize r4, r9, r10
-    ubfx r1, r6, #0, #21
-    add r1, r1, r5, asr #10
-    requantize r1, r9, r10
-    middle r6, r7
-    requantize r6, r9, r10
-    pack r0, r4, r1, r6
-    ldr r2, [sp, #LEFT]
-    str r8, [r12], #4
-    str r0, [r12], #4
-    str r12, [sp, #OUTPUT]
-    asr r5, r7, #10
-    subs r2, r2, #1
-    str r2, [sp, #LEFT]
-    bne.w .Lblock
-
-    ldr r1, [sp, #SKIP]
-    ldr r0, [sp, #N_ROWS]
-    add r12, r12, r1
-    str r12, [sp, #OUTPUT]
-    subs r0, r0, #1
-    str r0, [sp, #N_ROWS]
-    bne.w .Lrow
+    block_outputs
 
     add sp, sp, #FRAME
     vpop {s16-s31}
