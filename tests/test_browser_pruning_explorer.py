@@ -75,8 +75,8 @@ def shows(page, twin):
     gone = [int((~each).sum()) for each in kept]
     page.wait_for_function(f"gone => {GONE}.join() == gone.join()", arg=gone, timeout=60_000)
     point = twin.view.figure["data"][-1]
-    shown = page.evaluate(f"{FIGURE}.data.at(-1)")
-    assert (shown["x"], shown["y"]) == (point["x"], point["y"])
+    drawn = f"JSON.stringify([{FIGURE}.data.at(-1).x, {FIGURE}.data.at(-1).y])"
+    page.wait_for_function(f"point => {drawn} == JSON.stringify(point)", arg=[point["x"], point["y"]], timeout=60_000)
     assert page.errors == []
 
 
