@@ -112,7 +112,7 @@ def tuned()->list: # of cases, what matters most first
     cases += [Case(pruning, True, distilled=False) for pruning in known]
     cases += [Case(p, True, bits=4, order=order) for p in known[:2] for order in ORDERS]
     cases += [Case(Pruning(channels=4, criterion=k), True) for k in ('taylor', 'activation', 'random')]
-    cases += [Case(uniform(share, norm='random'), True) for share in (.5, .8)]
+    cases += [Case(uniform(share, norm='random'), True) for share in SHARES]
     return cases + [Case(p, True) for p in _one_layer() if max(p.conv_share, p.linear_share) == .5
                     and (p.conv if p.conv_share else p.linear) in ('rows', '4x1', 'n:4', 'steps')]
 
