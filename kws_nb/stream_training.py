@@ -49,7 +49,7 @@ def window_labels(streams:Streams)->np.ndarray: # int `[n, frames]`
 class StreamSettings:
     "How to train in a stream."
     channels: int = 8
-    epochs: int = 120
+    epochs: int = 60
     lr: float = 3e-3             # the highest, along a cosine
     weight_decay: float = 1e-4
     batch_size: int = 128
@@ -57,7 +57,7 @@ class StreamSettings:
     seed: int = 0
     seconds: int = 1800          # of streams, made anew for each epoch
     windows: tuple = (400, 2600, 2400) # of them: silence, other words, keywords
-    clips: int = 1               # how often each isolated clip is seen
+    clips: int = 2               # how often each isolated clip is seen
     averaging: float = .998      # of the weights, at each step
     smoothing: float = .05       # of the labels
     masked: tuple = (8, 6)       # most frames and channels that are hidden, in half of the windows

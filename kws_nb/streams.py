@@ -6,7 +6,7 @@
 __all__ = ['LEVEL_SAMPLES', 'SOUND_FILES', 'UNKNOWN', 'FIRST_KEYWORD', 'GAP_VOLUME', 'WITHIN_MS', 'SLOT', 'sound_levels',
            'word_threshold', 'word_span', 'plot_word', 'Spoken', 'Recorded', 'in_turn', 'folder_clips', 'trial_clips',
            'spoken_clips', 'Trial', 'Stream', 'make_stream', 'word_stream', 'Streams', 'mixed_streams', 'other_words',
-           'stream_test']
+           'stream_test', 'noise_streams']
 
 # %% ../nbs/library/streams.ipynb #1b9a0ebf
 import math, os
@@ -177,11 +177,14 @@ GAP_VOLUME = .1 # of the noise between words
 def _tree(data): # the folder that test clips come from; `None`: there is none
     return find_data() if data is None or data.name.startswith('Speech') else None
 
-def _test_noise(root): # int16 `[n]`
+def _last_tenth(root): # of each recording of noise: the test part's, float32 `[n]`
     paths = sorted((root/'_background_noise_').glob('*')) if root else []
     noise = [read_clip(path) for path in paths if path.suffix in SOUND_FILES]
     noise = [n for n in noise if len(n) >= 10*CLIP_SAMPLES] or synthetic_noise()
-    return to_int16(np.concatenate([n[int(.9*len(n)):] for n in noise])*np.float32(GAP_VOLUME))
+    return [n[int(.9*len(n)):] for n in noise]
+
+def _test_noise(root): # int16 `[n]`
+    return to_int16(np.concatenate(_last_tenth(root))*np.float32(GAP_VOLUME))
 
 def trial_clips(words:Sequence[str]=(*KEYWORDS, UNKNOWN), # `_unknown_`: any other words
                 n:int|None=10, # of each at most; `None`: all
@@ -376,3 +379,23 @@ def stream_test(data:Data|None=None, # default: `load_data`
     whole = Part(np.concatenate([part.clips[kept], others.clips]),
                  np.concatenate([part.labels[kept], others.labels]), [part.words[i] for i in kept] + others.words)
     return mixed_streams(whole, data.labels, f'{data.name}, {split} part', np.random.default_rng((seed, 6)), n)
+
+# %% ../nbs/library/streams.ipynb #5d7e0008
+_GAIN_S = 10 # from one gain to the next, with a straight line of dB between them
+
+def noise_streams(data:Data|None=None, # default: `load_data`
+                  hours:float=1,       # in steps of ten minutes
+                  gain_db:tuple=(-40, 0), # lowest and highest
+                  seed:int=0
+                 )->Streams:
+    "The test part's background, looped with a gain that varies."
+    data, n = data or load_data(), round(6*hours)
+    if n < 1: raise KwsError(f'{hours} h of noise are too short: ten minutes are the least')
+    size = 600*SAMPLE_RATE
+    knots = np.random.default_rng((seed, 8)).uniform(*gain_db, n*600//_GAIN_S + 1)
+    noise, samples = np.concatenate(_last_tenth(_tree(data))), np.zeros((n, size), np.int16)
+    for i, out in enumerate(samples):
+        here = i*size + np.arange(size)
+        gain = np.interp(here, np.arange(len(knots))*_GAIN_S*SAMPLE_RATE, knots)
+        out[:] = to_samples(np.take(noise, here, mode='wrap')*10**(gain/20)*32768)
+    return Streams(f'{data.name}, background of the test part', data.labels, samples, np.zeros((0, 5), int))
