@@ -15,7 +15,7 @@ from .memory import plan_memory
 from .tables import c_array
 from .layers import *
 from .kernels import fast_layers
-from .rules import Rule, rule_of
+from .rules import DEFAULT_RULE, Rule, rule_of
 
 # %% ../nbs/library/codegen.ipynb #ddceeefe
 _PARAMETERS = 'int moved_rows', 'int first_row, int end_row', 'const int8_t* input, int8_t* output', 'void* scratch'
@@ -229,7 +229,7 @@ def core_sources(model:Path|str|bytes, # path or bytes of an int8 .tflite
     if not re.fullmatch(r'[A-Za-z0-9_.-]{1,40}', name):
         raise KwsError(f'{name!r} is no model name: use up to 40 letters, digits, - _ .')
     labels, for_live = (), ''
-    if not rule: rule = Rule() if isinstance(model, bytes) else rule_of(model)
+    if not rule: rule = DEFAULT_RULE if isinstance(model, bytes) else rule_of(model)
     if live: labels, name, for_live = _live_text(name, graph, rule)
     names = [f'{layer.kernel}_{i}' for i, layer in enumerate(layers)]
     has_fast = any(layer.fast for layer in layers)

@@ -98,7 +98,7 @@ class Listened:
     at: np.ndarray = field(repr=False)     # samples heard at each prediction, `[p]`
     scores: np.ndarray = field(repr=False) # int8 `[n, p, labels]`
 
-    def detect(self, rule:Rule=Rule())->StreamResult:
+    def detect(self, rule:Rule=DEFAULT_RULE)->StreamResult:
         "What a rule makes of it."
         recognizer = HostRecognizer(self.scores.shape[2])
         return count_detections(self.streams, [recognizer.detect(self.at, s, **asdict(rule)) for s in self.scores])
@@ -144,7 +144,7 @@ def choose_rule(listened:Listened,
 # %% ../nbs/library/detector.ipynb #e8003ca2
 THRESHOLD_STEP = 4
 
-def det_curve(listened:Listened, rule:Rule=Rule())->list[tuple[int,StreamResult]]: # threshold, result
+def det_curve(listened:Listened, rule:Rule=DEFAULT_RULE)->list[tuple[int,StreamResult]]: # threshold, result
     "What a rule makes of the streams with every fourth threshold."
     return [(t, listened.detect(replace(rule, threshold=t))) for t in range(0, 255, THRESHOLD_STEP)]
 

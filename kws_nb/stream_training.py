@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from dataclasses import dataclass, replace
 from torch.nn import functional as F
+from typing import Any
 from .core import *
 from .data import *
 from .features import micro_features
@@ -20,7 +21,7 @@ from .models import TinyConv
 from .streams import FIRST_KEYWORD, Streams, mixed_streams
 from .train import *
 
-# %% ../nbs/library/stream_training.ipynb #c83addd6
+# %% ../nbs/library/stream_training.ipynb #fffc98c6
 LEFT_OUT = -1
 EARLIEST, LATEST = -.125, .35 # s from the end of a keyword's clip to the end of a window that is still the keyword's
 PART_OF_A_WORD = .3           # of an other word, from which on a window is no silence
@@ -44,7 +45,10 @@ def window_labels(streams:Streams)->np.ndarray: # int `[n, frames]`
     labels[:, :N_FRAMES - 1] = LEFT_OUT
     return labels
 
-# %% ../nbs/library/stream_training.ipynb #ffcb59dd
+# %% ../nbs/library/stream_training.ipynb #5a5563c8
+_KINDS = ('silence', 'other words', 'keywords') # of windows
+_STREAM_S = 60 # how long a stream of training clips is
+
 @dataclass(frozen=True)
 class StreamSettings:
     "How to train in a stream."
@@ -62,11 +66,13 @@ class StreamSettings:
     smoothing: float = .05       # of the labels
     masked: tuple = (8, 6)       # most frames and channels that are hidden, in half of the windows
 
+    def __post_init__(self):
+        if len(self.windows) != len(_KINDS): raise KwsError(f'windows are {self.windows}; expected three numbers')
+        if self.seconds < _STREAM_S: raise KwsError(f'{self.seconds} s of streams; expected {_STREAM_S} or more')
+
 STREAM_SETTINGS = StreamSettings()
 
-# %% ../nbs/library/stream_training.ipynb #c03089d2
-_STREAM_S = 60 # of one stream of training clips
-
+# %% ../nbs/library/stream_training.ipynb #b9f522c7
 def _training_streams(data, settings, rng): # of one epoch
     part, more = data.training, [data.more] if data.more else []
     kept, noise = np.flatnonzero(part.labels != 0), noise_crops(data.noise, 300, rng)
@@ -95,17 +101,18 @@ def stream_windows(data:Data, settings:StreamSettings, epoch:int
         y.append(drawn.training.labels)
     return np.concatenate(x), np.concatenate(y)
 
-# %% ../nbs/library/stream_training.ipynb #f27aa905
+# %% ../nbs/library/stream_training.ipynb #00478aa6
 def _mask(x, settings): # hide some frames and some channels in half of the windows, in place
     n, frames, channels = x.shape
-    for size, most, shape in ((frames, settings.masked[0], (n, frames, 1)), (channels, settings.masked[1], (n, 1, channels))):
+    of_time, of_frequency = (n, frames, 1), (n, 1, channels)
+    for size, most, shape in zip((frames, channels), settings.masked, (of_time, of_frequency)):
         width = torch.randint(0, most + 1, (n, 1))*(torch.rand(n, 1) < .5)
         first = (torch.rand(n, 1)*(size - width + 1)).long()
         i = torch.arange(size)
         x.masked_fill_(((i >= first) & (i < first + width)).view(shape), 0)
     return x
 
-# %% ../nbs/library/stream_training.ipynb #98121e49
+# %% ../nbs/library/stream_training.ipynb #16bef753
 class _Averaged: # weights that follow a network's slowly
     def __init__(self, model, share): self.model, self.share, self.steps = copy.deepcopy(model), share, 0
     def follow(self, model):
@@ -135,9 +142,10 @@ def train_in_stream(data:Data,
             history.append(dict(loss=loss, training=right, validation=evaluate(finished, validation, truth).value))
             bar.update()
             bar.set_postfix(loss=f'{loss:.3f}', validation=f'{100*history[-1]["validation"]:.1f} %')
-    return Trained(finished.eval(), history, settings.epochs - 1, settings)
+    how: Any = settings
+    return Trained(finished.eval(), history, settings.epochs - 1, how)
 
-# %% ../nbs/library/stream_training.ipynb #abb1ad28
+# %% ../nbs/library/stream_training.ipynb #ed26fb14
 def _epoch(data, settings, epoch, model, optimizer, average, mean, deviation): # mean loss, share of right answers
     x, y = (torch.as_tensor(array) for array in stream_windows(data, settings, epoch))
     torch.manual_seed(settings.seed*10_007 + epoch)

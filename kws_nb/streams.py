@@ -290,9 +290,9 @@ def word_stream(part:Part,
 class Streams:
     "Streams of equal length, and what is said in them."
     name: str
-    labels: tuple                         # of a model for their keywords
+    labels: tuple                           # of a model for their keywords
     samples: np.ndarray = field(repr=False) # int16 `[n, samples]`
-    words: np.ndarray = field(repr=False)   # int `[w, 5]`: stream, label, first sample of the clip; the word in it, from, to
+    words: np.ndarray = field(repr=False)   # int `[w, 5]`: stream, label, clip from, word from, to
 
     @property
     def hours(self)->float:
@@ -373,7 +373,7 @@ def stream_test(data:Data|None=None, # default: `load_data`
                )->Streams:
     "Streams that a detector is tested with."
     data, n = data or load_data(), round(6*hours)
-    if n < 1: raise KwsError(f'A stream test of {hours} h is too short: streams of ten minutes are needed, at least one')
+    if n < 1: raise KwsError(f'{hours} h of streams are too short: ten minutes are the least')
     part, others = getattr(data, split), other_words(data, split)
     kept = np.flatnonzero(part.labels != 1)
     whole = Part(np.concatenate([part.clips[kept], others.clips]),
@@ -392,7 +392,7 @@ def noise_streams(data:Data|None=None, # default: `load_data`
     data, n = data or load_data(), round(6*hours)
     if n < 1: raise KwsError(f'{hours} h of noise are too short: ten minutes are the least')
     size = 600*SAMPLE_RATE
-    knots = np.random.default_rng((seed, 8)).uniform(*gain_db, n*600//_GAIN_S + 1)
+    knots = np.random.default_rng((seed, 8)).uniform(gain_db[0], gain_db[1], n*600//_GAIN_S + 1)
     noise, samples = np.concatenate(_last_tenth(_tree(data))), np.zeros((n, size), np.int16)
     for i, out in enumerate(samples):
         here = i*size + np.arange(size)

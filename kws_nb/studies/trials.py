@@ -9,10 +9,12 @@ __all__ = ['chance_to_tell', 'trials_needed', 'trial_study', 'study_table']
 import numpy as np
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from ..core import *
 from ..board import build_firmware, emulated_port, reference_model
 from ..results import Accuracy, Study, Table, digest
+from ..rules import DEFAULT_RULE, rule_of
 from ..sessions import *
 from ..streams import *
 
@@ -66,12 +68,13 @@ def trial_study(recorded:Recorded,
     if study.finished: return study.finished
     alone = _clips_alone(recorded, model)
     results:dict[str,dict] = {}
+    rules = {str(t): dict(threshold=t) for t in thresholds}
+    if (own := rule_of(model)) != DEFAULT_RULE: rules['its rule'] = asdict(own)
     for gaps, stream in streams.items():
         session = hear_trials(stream, emulated_port(image=build_firmware(model))) # which keeps what it has heard
         results[gaps] = {}
-        for threshold in thresholds:
-            found = detect_words(session.heard, threshold=threshold)
-            results[gaps][str(threshold)] = _counts(score_trials(session, found))
+        for name, rule in rules.items():
+            results[gaps][name] = _counts(score_trials(session, detect_words(session.heard, **rule)))
     counts = {row: dict(Counter(a for a, r in zip(alone, rows) if r == row)) for row in Counter(rows)}
     return study.finish(alone=counts, streams=results)
 
@@ -90,6 +93,7 @@ def study_table(study:dict, # of `trial_study`
         times = result['latency_ms']
         latency = ', '.join(f'{row} {times[row][1]}' for row in KEYWORDS if times.get(row))
         counts = (result['again'], result['false_alarms'])
-        rows.append((f'stream, threshold {threshold}', *shares(result['heard']), *counts, latency))
+        rule = f'threshold {threshold}' if threshold.isdigit() else threshold
+        rows.append((f'stream, {rule}', *shares(result['heard']), *counts, latency))
     columns = [f'{row} ({n})' for row, n in study['n'].items()]
     return Table(('', *columns, 'again', 'false alarms', 'median latency, ms'), tuple(rows))
