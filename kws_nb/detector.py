@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 # %% ../nbs/library/detector.ipynb #0eb51c56
-COUNTS_FROM, COUNTS_UNTIL = SAMPLE_RATE//4, CLIP_SAMPLES + 9*SAMPLE_RATE//10 # samples after a clip's first
+COUNTS_FROM, COUNTS_UNTIL = SAMPLE_RATE//4, CLIP_SAMPLES + 9*SAMPLE_RATE//10 # of a clip
 
+# %% ../nbs/library/detector.ipynb #fe1d69b9
 @dataclass(frozen=True)
 class StreamResult:
     "What came of the words of a stream test."
@@ -64,7 +65,7 @@ class StreamResult:
         return f'recall {self.recall}, {alarms}{late}'
     __repr__ = __str__
 
-# %% ../nbs/library/detector.ipynb #1c36ad00
+# %% ../nbs/library/detector.ipynb #07ce782d
 def _same_word(words, times, labels, spread): # of each detection: index of the latest keyword it counts for; -1: none
     chosen = np.full(len(times), -1)
     for label in np.unique(words[:, 1]):
@@ -90,7 +91,7 @@ def count_detections(streams:Streams,
     late = (times[first] - words[found, 0]*spread - words[found, 4])*1000/SAMPLE_RATE
     return StreamResult(len(found), len(words), len(times) - len(found), streams.hours, tuple(late.round(1).tolist()))
 
-# %% ../nbs/library/detector.ipynb #95fe439d
+# %% ../nbs/library/detector.ipynb #c61cd367
 @dataclass
 class Listened:
     "What a model said all along some streams."
@@ -115,9 +116,11 @@ def listen(model:Path|str|None, # int8 .tflite; default: the reference model
     share_out(one, len(heard), stretch=1)
     return Listened(streams, heard[0][0], np.concatenate([scores for _, scores in heard]))
 
-# %% ../nbs/library/detector.ipynb #2790e548
-WINDOWS_MS, SUPPRESSIONS_MS = (1, 120, 200, 280, 360, 440, 520, 600, 800, 1000), (500, 750, 1000, 1500)
+# %% ../nbs/library/detector.ipynb #cd8dc507
+WINDOWS_MS = (1, 120, 200, 280, 360, 440, 520, 600, 800, 1000)
+SUPPRESSIONS_MS = (500, 750, 1000, 1500)
 
+# %% ../nbs/library/detector.ipynb #326750b9
 def _lowest_threshold(listened, rule, false_alarms): # None: not even the highest keeps to it
     low, high = -1, 255 # none is reported above 255
     while high - low > 1:
@@ -141,7 +144,7 @@ def choose_rule(listened:Listened,
             best.append((rule, listened.detect(rule)))
     return max(best, key=lambda pair: (pair[1].found, -pair[1].false_alarms))
 
-# %% ../nbs/library/detector.ipynb #e8003ca2
+# %% ../nbs/library/detector.ipynb #633ffbc7
 THRESHOLD_STEP = 4
 
 def det_curve(listened:Listened, rule:Rule=DEFAULT_RULE)->list[tuple[int,StreamResult]]: # threshold, result
@@ -162,7 +165,7 @@ def plot_det(curves:dict, # name -> of `det_curve`
     axes = dict(xaxis=dict(type='log', title='false alarms an hour'), yaxis_title='keywords missed (%)')
     return figure.update_layout(title=title, title_font_size=14, height=400, **axes)
 
-# %% ../nbs/library/detector.ipynb #43607e36
+# %% ../nbs/library/detector.ipynb #bb67ed6f
 @dataclass(frozen=True)
 class StreamEvaluation:
     "What a model's rule makes of the stream test."
@@ -182,7 +185,7 @@ class StreamEvaluation:
         return f'{self.streams}\nrule: {self.rule}\n{chosen}{self.result}'
     __repr__ = __str__
 
-# %% ../nbs/library/detector.ipynb #bf5e8a36
+# %% ../nbs/library/detector.ipynb #2bb34e5f
 def evaluate_stream(model:Path|str,                # int8 .tflite
                     hours:float=2,                 # of each part, in steps of ten minutes
                     false_alarms:float|None=None,  # an hour: choose a rule for this rate, and keep it

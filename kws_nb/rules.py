@@ -11,7 +11,7 @@ from pathlib import Path
 from .core import *
 from .results import read_results
 
-# %% ../nbs/library/rules.ipynb #ee74a1ac
+# %% ../nbs/library/rules.ipynb #1a5205ab
 @dataclass(frozen=True)
 class Rule:
     "From scores to detections."

@@ -23,9 +23,10 @@ from .train import *
 
 # %% ../nbs/library/stream_training.ipynb #fffc98c6
 LEFT_OUT = -1
-EARLIEST, LATEST = -.125, .35 # s from the end of a keyword's clip to the end of a window that is still the keyword's
+EARLIEST, LATEST = -.125, .35 # s from the end of a keyword's clip to that of its windows
 PART_OF_A_WORD = .3           # of an other word, from which on a window is no silence
 
+# %% ../nbs/library/stream_training.ipynb #6515a4d2
 def window_labels(streams:Streams)->np.ndarray: # int `[n, frames]`
     "The label of the window that ends with each frame; `LEFT_OUT` where there is no right answer."
     frames = 1 + (streams.samples.shape[1] - WINDOW_SAMPLES)//STEP_SAMPLES
@@ -45,7 +46,7 @@ def window_labels(streams:Streams)->np.ndarray: # int `[n, frames]`
     labels[:, :N_FRAMES - 1] = LEFT_OUT
     return labels
 
-# %% ../nbs/library/stream_training.ipynb #5a5563c8
+# %% ../nbs/library/stream_training.ipynb #09c89d90
 _KINDS = ('silence', 'other words', 'keywords') # of windows
 _STREAM_S = 60 # how long a stream of training clips is
 
@@ -64,15 +65,17 @@ class StreamSettings:
     clips: int = 2               # how often each isolated clip is seen
     averaging: float = .998      # of the weights, at each step
     smoothing: float = .05       # of the labels
-    masked: tuple = (8, 6)       # most frames and channels that are hidden, in half of the windows
+    masked: tuple = (8, 6)       # frames, channels: most that are hidden in half of them
 
     def __post_init__(self):
-        if len(self.windows) != len(_KINDS): raise KwsError(f'windows are {self.windows}; expected three numbers')
-        if self.seconds < _STREAM_S: raise KwsError(f'{self.seconds} s of streams; expected {_STREAM_S} or more')
+        if len(self.windows) != len(_KINDS):
+            raise KwsError(f'windows are {self.windows}; expected three numbers')
+        if self.seconds < _STREAM_S:
+            raise KwsError(f'{self.seconds} s of streams; expected {_STREAM_S} or more')
 
 STREAM_SETTINGS = StreamSettings()
 
-# %% ../nbs/library/stream_training.ipynb #b9f522c7
+# %% ../nbs/library/stream_training.ipynb #6375dfe2
 def _training_streams(data, settings, rng): # of one epoch
     part, more = data.training, [data.more] if data.more else []
     kept, noise = np.flatnonzero(part.labels != 0), noise_crops(data.noise, 300, rng)
@@ -101,7 +104,7 @@ def stream_windows(data:Data, settings:StreamSettings, epoch:int
         y.append(drawn.training.labels)
     return np.concatenate(x), np.concatenate(y)
 
-# %% ../nbs/library/stream_training.ipynb #00478aa6
+# %% ../nbs/library/stream_training.ipynb #a1f9323a
 def _mask(x, settings): # hide some frames and some channels in half of the windows, in place
     n, frames, channels = x.shape
     of_time, of_frequency = (n, frames, 1), (n, 1, channels)
@@ -112,7 +115,7 @@ def _mask(x, settings): # hide some frames and some channels in half of the wind
         x.masked_fill_(((i >= first) & (i < first + width)).view(shape), 0)
     return x
 
-# %% ../nbs/library/stream_training.ipynb #16bef753
+# %% ../nbs/library/stream_training.ipynb #186b5911
 class _Averaged: # weights that follow a network's slowly
     def __init__(self, model, share): self.model, self.share, self.steps = copy.deepcopy(model), share, 0
     def follow(self, model):
@@ -145,7 +148,7 @@ def train_in_stream(data:Data,
     how: Any = settings
     return Trained(finished.eval(), history, settings.epochs - 1, how)
 
-# %% ../nbs/library/stream_training.ipynb #ed26fb14
+# %% ../nbs/library/stream_training.ipynb #06c0541c
 def _epoch(data, settings, epoch, model, optimizer, average, mean, deviation): # mean loss, share of right answers
     x, y = (torch.as_tensor(array) for array in stream_windows(data, settings, epoch))
     torch.manual_seed(settings.seed*10_007 + epoch)

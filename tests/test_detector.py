@@ -2,11 +2,14 @@
 
 import json
 import shutil
+import sys
 from dataclasses import asdict, replace
 
+import kws_nb.detector
 import numpy as np
 import pytest
 from kws_nb.board import Board, build_firmware, emulated_port, reference_model
+from kws_nb.cli import main
 from kws_nb.codegen import core_sources
 from kws_nb.core import CLIP_SAMPLES, LABELS, SAMPLE_RATE, SMOOTHING, KwsError
 from kws_nb.data import Data, Part, noise_crops, synthetic_noise
@@ -181,6 +184,28 @@ def test_evaluate_keeps_the_rule(spoken, tmp_path):
     assert told.as_dict()["rule"] == asdict(told.rule) and "kept in" in str(told)
     with pytest.raises(KwsError, match="an int8 .tflite"):
         evaluate_stream(tmp_path / "model.safetensors")
+
+
+def test_the_command_tells_as_much(spoken, tmp_path, monkeypatch, capsys):
+    "`kws-nb evaluate MODEL --stream`, as text and as JSON; what can't be is refused."
+    monkeypatch.setattr(kws_nb.detector, "load_data", lambda words: spoken)
+    model = shutil.copy(reference_model(), tmp_path / "model.tflite")
+
+    def run(*more):
+        monkeypatch.setattr(sys, "argv", ["kws-nb", "evaluate", str(model), *more])
+        try:
+            main()
+        except SystemExit as end:
+            assert end.code in (0, None, 1)
+        return capsys.readouterr()
+
+    out, _ = run("--stream", "--hours", ".17")
+    assert "rule: 1000 ms, threshold 200" in out and "false alarms an hour (0.17 h)" in out
+    told = json.loads(run("--stream", "--hours", ".17", "--false-alarms", "60", "--json")[0])
+    assert told["rule"] == asdict(rule_of(model)) and told["recall"]["n"] > 30
+    for wrong in (["--stream", "--board"], ["--false-alarms", "5"]):
+        assert "leave --board out, and name --stream" in run(*wrong)[1]
+    assert "0 or more" in run("--stream", "--hours", ".17", "--false-alarms", "-1")[1]
 
 
 def test_windows_have_the_label_of_what_is_in_them(streams):
