@@ -154,21 +154,23 @@ def plot_study(study:dict, # of `stream_study`
 def store_stream_model(study:dict, data:Data,       # of `stream_study`, and what it was made of
                        settings:StreamSettings=STREAM_SETTINGS, # of its networks
                        rate:float=20,               # false alarms an hour of the rule
+                       seed:int=0,                  # of the network
                        folder:Path|str|None=None    # default: data/models
                       )->Path:                      # tinyconv_stream.tflite
-    "Keep the network that finds most keywords in the validation part, with its rule and figures."
-    best = max(study['runs'], key=lambda run: run['rules'][str(rate)]['validation']['found'])
-    int8, folder = stream_network(data, replace(settings, seed=best['seed'])), Path(folder or models_dir())
+    "Keep one of the networks, with its rule and figures."
+    chosen = next(run for run in study['runs'] if run['seed'] == seed)['rules'][str(rate)]
+    settings = replace(settings, seed=seed)
+    int8, folder = stream_network(data, settings), Path(folder or models_dir())
     stored = folder/stream_model().name
     for source in (int8, int8.with_suffix('.safetensors')):
         with atomic_path(stored.with_suffix(source.suffix)) as temporary: shutil.copyfile(source, temporary)
     files = [stored, stored.with_suffix('.safetensors')]
     evaluations = {kind: evaluate_file(path, data=data).as_dict() for kind, path in zip(('int8', 'float'), files)}
-    chosen, n = best['rules'][str(rate)], {split: len(getattr(data, split)) for split in SPLITS}
+    n = {split: len(getattr(data, split)) for split in SPLITS}
     kept = {kind: {k: e[k] for k in ('accuracy', 'recall', 'counts')} for kind, e in evaluations.items()}
     sha256 = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     write_json(metrics_file(stored), dict(data=data.name, data_hash=study['data_hash'], n=n, labels=data.labels,
-               settings=asdict(settings) | dict(seed=best['seed']), **kept, sha256=sha256))
+               settings=asdict(settings), **kept, sha256=sha256))
     about = dict(false_alarms=rate, hours=study['hours'], data=data.name)
     keep_rule(stored, Rule(**chosen['rule']), **about, validation=chosen['validation'], test=chosen['test'])
     return stored
