@@ -41,7 +41,10 @@ def trials_needed(true:float=.8, other:float=.91, # rates, between 0 and 1
 def _counts(score): # JSON values
     def spread(times): return [round(float(np.percentile(times, p))) for p in (5, 50, 95)] if times else None
     rows = score.rows()
-    return dict(heard={row: dict(score.heard_as(row)) for row in rows}, again=sum(len(o.again) for o in score.outcomes),
+    def among(outcomes): return sum(o.trial.word in (o.heard, *o.again) for o in outcomes)
+    reported = {row: among(outcomes) for row, outcomes in rows.items() if row in LABELS}
+    return dict(heard={row: dict(score.heard_as(row)) for row in rows}, reported=reported,
+                again=sum(len(o.again) for o in score.outcomes),
                 latency_ms={row: spread(score.latencies(row)) for row in rows},
                 false_alarms=len(score.false_alarms), alarms=len(score.alarms), gap_s=round(score.gap_s, 2))
 
@@ -88,12 +91,14 @@ def study_table(study:dict, # of `trial_study`
     "A row for the clips alone and for each threshold."
     def short(a): return f'{100*a.value:.1f} % [{100*a.interval[0]:.1f}, {100*a.interval[1]:.1f}]'
     def shares(heard): return [short(_right(heard[row], row)) for row in study['n']]
-    rows = [('each clip alone', *shares(study['alone']), None, None, '')]
+    rows = [('each clip alone', *shares(study['alone']), '', None, None, '')]
     for threshold, result in study['streams'][gaps].items():
         times = result['latency_ms']
         latency = ', '.join(f'{row} {times[row][1]}' for row in KEYWORDS if times.get(row))
-        counts = (result['again'], result['false_alarms'])
+        again = [short(Accuracy(k, study['n'][row])) for row, k in result['reported'].items()]
+        counts = (' / '.join(again), result['again'], result['false_alarms'])
         rule = f'threshold {threshold}' if threshold.isdigit() else threshold
         rows.append((f'stream, {rule}', *shares(result['heard']), *counts, latency))
     columns = [f'{row} ({n})' for row, n in study['n'].items()]
-    return Table(('', *columns, 'again', 'false alarms', 'median latency, ms'), tuple(rows))
+    sooner_or_later = f'{" / ".join(KEYWORDS)} sooner or later'
+    return Table(('', *columns, sooner_or_later, 'again', 'false alarms', 'median latency, ms'), tuple(rows))
