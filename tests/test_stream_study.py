@@ -52,7 +52,9 @@ def test_study_goes_on_and_is_read(tmp_path, monkeypatch):
     study = stream_study(data, path, [0, 1], progress=False)
     assert [run["seed"] for run in study["runs"]] == [0, 1] and "peer" not in study
     assert asked.count("0.tflite") == 1, "what was done is not done again"
+    n = len(asked)
     assert stream_study(data, path, [0, 1], progress=False) == study == json.loads(path.read_text())
+    assert len(asked) == n, "a finished study is read"
     path.write_text(json.dumps(study | dict(peer=study["reference"])))
     assert "peer" in stream_study(data, path, [0, 1, 2], progress=False), "a stored peer is taken over"
     monkeypatch.setenv("KWS_NB_PEERS", str(tmp_path))

@@ -80,7 +80,7 @@ def stream_study(data:Data,
     "The stream test of the reference model, of TensorFlow's, and of a network for each seed; interrupted, it goes on."
     seeds, stored = list(seeds), read_results(path) if path else {}
     about = dict(data=data.name, data_hash=data_hash(data), settings=asdict(replace(settings, seed=0)), seeds=seeds,
-                 hours=hours, rates=list(rates), reference=digest(reference_model().read_bytes()))
+                 hours=hours, rates=list(rates), reference_hash=digest(reference_model().read_bytes()))
     study = Study(path, about)
     if study.finished: return study.finished
     models = {}
