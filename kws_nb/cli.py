@@ -113,12 +113,26 @@ def train(words: Annotated[str, typer.Option(help=_WORDS)] = ','.join(KEYWORDS),
         print(f'Next: kws-nb classify --board "{emulated_port(model=folder/"model.tflite")}" FILE.wav')
 
 # %% ../nbs/library/cli.ipynb #e3fd86a5
+_STREAM = 'Hours of words instead: recall, false alarms an hour, latency, by the model\'s rule.'
+_ALARMS = 'With --stream: choose the rule that finds most words at so many an hour, and keep it.'
+
 @app.command(rich_help_panel='Model')
 def evaluate(file: Annotated[Path, typer.Argument(help='A .safetensors checkpoint or a .tflite.')],
              board: Annotated[bool, typer.Option('--board', help='Play the clips to the emulated board.')] = False,
+             stream: Annotated[bool, typer.Option('--stream', help=_STREAM)] = False,
+             hours: Annotated[float, typer.Option(help='Of the streams, in steps of ten minutes.')] = 2.,
+             false_alarms: Annotated[float|None, typer.Option(help=_ALARMS)] = None,
              as_json: Annotated[bool, typer.Option('--json', help=_JSON)] = False)->None:
     "Accuracy, recall of each label, and what was heard as what, on the test clips of the model's words."
     from kws_nb.keywords import evaluate_file
+    if stream or false_alarms is not None:
+        from kws_nb.detector import evaluate_stream
+        if board or not stream:
+            raise KwsError('--stream is heard by the core on this machine: leave --board out, and name --stream')
+        _needs('evaluate', 'scipy', *_speech())
+        heard = evaluate_stream(file, hours, false_alarms)
+        print(json.dumps(heard.as_dict()) if as_json else heard)
+        return
     if file.suffix == '.safetensors': runs = ['torch', 'safetensors']
     else: runs = [*_EMULATING] if board else [_engine()]
     _needs('evaluate', 'scipy', *runs, *_speech())

@@ -15,6 +15,7 @@ from .memory import plan_memory
 from .tables import c_array
 from .layers import *
 from .kernels import fast_layers
+from .rules import DEFAULT_RULE, Rule, rule_of
 
 # %% ../nbs/library/codegen.ipynb #ddceeefe
 _PARAMETERS = 'int moved_rows', 'int first_row, int end_row', 'const int8_t* input, int8_t* output', 'void* scratch'
@@ -193,7 +194,7 @@ void kws_model_slide(const int8_t* input, int moved_rows, int8_t* scores, kws_mo
 def _takes_features(tensor): # a second's features, as an image or as one vector
     return [n for n in tensor.shape if n != 1] in ([N_FRAMES, N_CHANNELS], [N_FRAMES*N_CHANNELS])
 
-def _live_text(name, graph): # labels, name and header lines of a model that the spotter runs
+def _live_text(name, graph, rule): # labels, name and header lines of a model that the spotter runs
     (input_,), (output,) = graph.inputs, graph.outputs
     if not _takes_features(input_) or output.size != output.shape[-1]:
         needed = f'[1, {N_FRAMES}, {N_CHANNELS}, 1] or [1, {N_FRAMES*N_CHANNELS}], and a score for each label'
@@ -208,7 +209,7 @@ def _live_text(name, graph): # labels, name and header lines of a model that the
 #define KWS_MODEL_INPUT_ZERO_POINT ({input_.zero_point})
 #define KWS_LABELS {len(labels)}
 #define KWS_LONGEST_LINE {longest}
-
+{rule.as_c()}
 extern const char* const kws_model_labels[KWS_LABELS];
 '''
 
@@ -219,7 +220,8 @@ def core_sources(model:Path|str|bytes, # path or bytes of an int8 .tflite
                  name:str='tinyconv',  # the board answers it to `name%`
                  live:bool=True,       # for the spotter: input [1, 49, 40, 1] or [1, 1960], a score for each label
                  connected:str|None=None,  # these two: as in `fast_layers`
-                 convolution:str|None=None
+                 convolution:str|None=None,
+                 rule:Rule|None=None       # of the recognizer; default: that of the model's metrics, if it is a path
                 )->dict:               # file name -> text
     "The model as C for our core: `kws_model.h` and `kws_model.c`."
     graph = read_tflite(model)
@@ -227,7 +229,8 @@ def core_sources(model:Path|str|bytes, # path or bytes of an int8 .tflite
     if not re.fullmatch(r'[A-Za-z0-9_.-]{1,40}', name):
         raise KwsError(f'{name!r} is no model name: use up to 40 letters, digits, - _ .')
     labels, for_live = (), ''
-    if live: labels, name, for_live = _live_text(name, graph)
+    if not rule: rule = DEFAULT_RULE if isinstance(model, bytes) else rule_of(model)
+    if live: labels, name, for_live = _live_text(name, graph, rule)
     names = [f'{layer.kernel}_{i}' for i, layer in enumerate(layers)]
     has_fast = any(layer.fast for layer in layers)
     fast, fast_bytes = _invoke_code([layer.fast or layer for layer in layers], names, _sliding(layers))

@@ -15,6 +15,7 @@ from .host import *
 from .board import reference_model
 from .codegen import core_sources
 from .conditions import check_clips
+from .rules import DEFAULT_RULE
 
 # %% ../nbs/library/spotter.ipynb #693d5995
 def _load(name, cores, host, generated): # of the core, and of `firmware/host`
@@ -24,7 +25,8 @@ def _load(name, cores, host, generated): # of the core, and of `firmware/host`
 @lru_cache(8)
 def _recognizer(n_labels): # what it needs to know of a model
     header = f'#pragma once\n#define KWS_LABELS {n_labels}\ntypedef struct {{ int none; }} kws_model_workspace;\n'
-    return _load('kws_recognizer', ['kws_recognizer.c'], 'kws_stream_detect.c', {'kws_model.h': header})
+    generated = {'kws_model.h': header + DEFAULT_RULE.as_c()}
+    return _load('kws_recognizer', ['kws_recognizer.c'], 'kws_stream_detect.c', generated)
 
 @lru_cache(4)
 def _spotter(model): # bytes of an int8 .tflite; -> `ffi`, `lib`, labels

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['LEVEL_SAMPLES', 'SOUND_FILES', 'UNKNOWN', 'FIRST_KEYWORD', 'GAP_VOLUME', 'WITHIN_MS', 'SLOT', 'sound_levels',
            'word_threshold', 'word_span', 'plot_word', 'Spoken', 'Recorded', 'in_turn', 'folder_clips', 'trial_clips',
-           'spoken_clips', 'Trial', 'Stream', 'make_stream', 'word_stream']
+           'spoken_clips', 'Trial', 'Stream', 'make_stream', 'word_stream', 'Streams', 'mixed_streams', 'other_words',
+           'stream_test', 'noise_streams']
 
 # %% ../nbs/library/streams.ipynb #1b9a0ebf
 import math, os
@@ -176,11 +177,14 @@ GAP_VOLUME = .1 # of the noise between words
 def _tree(data): # the folder that test clips come from; `None`: there is none
     return find_data() if data is None or data.name.startswith('Speech') else None
 
-def _test_noise(root): # int16 `[n]`
+def _last_tenth(root): # of each recording of noise: the test part's, float32 `[n]`
     paths = sorted((root/'_background_noise_').glob('*')) if root else []
     noise = [read_clip(path) for path in paths if path.suffix in SOUND_FILES]
     noise = [n for n in noise if len(n) >= 10*CLIP_SAMPLES] or synthetic_noise()
-    return to_int16(np.concatenate([n[int(.9*len(n)):] for n in noise])*np.float32(GAP_VOLUME))
+    return [n[int(.9*len(n)):] for n in noise]
+
+def _test_noise(root): # int16 `[n]`
+    return to_int16(np.concatenate(_last_tenth(root))*np.float32(GAP_VOLUME))
 
 def trial_clips(words:Sequence[str]=(*KEYWORDS, UNKNOWN), # `_unknown_`: any other words
                 n:int|None=10, # of each at most; `None`: all
@@ -280,3 +284,118 @@ def word_stream(part:Part,
     slots = noise*(level/rms(noise))[:, None]
     slots[:, :CLIP_SAMPLES] += clips
     return to_samples(slots.reshape(-1)), part.labels[chosen]
+
+# %% ../nbs/library/streams.ipynb #5d7e0002
+@dataclass
+class Streams:
+    "Streams of equal length, and what is said in them."
+    name: str
+    labels: tuple                           # of a model for their keywords
+    samples: np.ndarray = field(repr=False) # int16 `[n, samples]`
+    words: np.ndarray = field(repr=False)   # int `[w, 5]`: stream, label, clip from, word from, to
+
+    @property
+    def hours(self)->float:
+        "Of all streams together."
+        return self.samples.size/SAMPLE_RATE/3600
+
+    @property
+    def keywords(self)->np.ndarray: # int `[k, 5]`
+        "The words that are to be found."
+        return self.words[self.words[:, 1] >= FIRST_KEYWORD]
+
+    def __repr__(self)->str:
+        said = f'{len(self.words):,} words, {len(self.keywords):,} of them keywords'
+        return f'{self.name}: {len(self.samples)} streams, {self.hours:.2f} h, {said}'
+
+# %% ../nbs/library/streams.ipynb #5d7e0003
+def _drawn(indices, n, rng): # each once before any comes twice
+    rounds = [rng.permutation(indices) for _ in range(-(-n//len(indices)))]
+    return np.concatenate(rounds)[:n] if n else np.zeros(0, int)
+
+def _order(part, n, keyword_share, rng): # of clips: int `[n]`
+    kinds = [np.flatnonzero(part.labels == label) for label in range(1, part.labels.max() + 1)]
+    keywords = len(kinds) - 1
+    shares = np.array([1 - keyword_share, *[keyword_share/keywords]*keywords])
+    chosen = rng.choice(len(kinds), n, p=shares)
+    order = np.zeros(n, int)
+    for kind, indices in enumerate(kinds): order[chosen == kind] = _drawn(indices, int((chosen == kind).sum()), rng)
+    return order
+
+def _background(silence, n_samples, rng): # float32 `[n_samples]`
+    return silence[_drawn(np.arange(len(silence)), -(-n_samples//CLIP_SAMPLES), rng)].reshape(-1)[:n_samples]
+
+# %% ../nbs/library/streams.ipynb #5d7e0004
+def mixed_streams(part:Part,                 # clips of keywords and of other words, and silence, which is the noise
+                  labels:Sequence[str],      # of the part
+                  name:str,
+                  rng:np.random.Generator,
+                  n:int=6, seconds:int=600,  # streams, and how long each is
+                  gaps_s:tuple=(.5, 3),      # shortest and longest; negative: the next clip begins before this one ends
+                  noise_gain:tuple=(.3, .3), # least and greatest, drawn for each stream
+                  keyword_share:float=.3     # of the words; each keyword is as likely
+                 )->Streams:
+    "Streams of words on background noise."
+    if not all((part.labels == label).any() for label in range(len(labels))):
+        raise KwsError(f'Streams need clips of {", ".join(labels)}; this part lacks one of them')
+    if seconds < 5 or n < 1: raise KwsError(f'{n} streams of {seconds} s; expected 1 or more, of at least 5 s')
+    silence, size, words = part.clips[part.labels == 0], seconds*SAMPLE_RATE, []
+    samples, most = np.zeros((n, size), np.int16), n*math.ceil(seconds/max(.5, 1 + gaps_s[0])) + n
+    order, spans = iter(_order(part, most, keyword_share, rng)), {}
+    for stream, out in enumerate(samples):
+        sound = _background(silence, size, rng)*np.float32(rng.uniform(*noise_gain))
+        at = round(SAMPLE_RATE*max(0, rng.uniform(*gaps_s)))
+        while at + CLIP_SAMPLES + SAMPLE_RATE < size: # a second is left for the last word to be heard
+            i = next(order)
+            if i not in spans: spans[i] = word_span(part.clips[i])
+            sound[at:at + CLIP_SAMPLES] += part.clips[i]
+            words.append((stream, part.labels[i], at, at + spans[i][0], at + spans[i][1]))
+            at += CLIP_SAMPLES + round(SAMPLE_RATE*rng.uniform(*gaps_s))
+        out[:] = to_samples(sound)
+    return Streams(name, tuple(labels), samples, np.array(words, int).reshape(-1, 5))
+
+# %% ../nbs/library/streams.ipynb #5d7e0006
+def other_words(data:Data, split:str='testing')->Part:
+    "Every clip of another word, where a Speech Commands tree has more than the part takes."
+    root, part, keywords = _tree(data), getattr(data, split), data.labels[FIRST_KEYWORD:]
+    if not root:
+        chosen = np.flatnonzero(part.labels == 1)
+        return Part(part.clips[chosen], part.labels[chosen], [part.words[i] for i in chosen])
+    found = find_clips(root, keywords)[split]
+    paths = [path for word, some in found.items() if word not in keywords for path in some]
+    clips = np.stack([fit_length(to_int16(read_clip(path))) for path in paths])
+    return Part(clips, np.ones(len(paths), int), [path.parent.name for path in paths])
+
+def stream_test(data:Data|None=None, # default: `load_data`
+                hours:float=2,       # in steps of ten minutes
+                split:str='testing', # whose speakers
+                seed:int=0
+               )->Streams:
+    "Streams that a detector is tested with."
+    data, n = data or load_data(), round(6*hours)
+    if n < 1: raise KwsError(f'{hours} h of streams are too short: ten minutes are the least')
+    part, others = getattr(data, split), other_words(data, split)
+    kept = np.flatnonzero(part.labels != 1)
+    whole = Part(np.concatenate([part.clips[kept], others.clips]),
+                 np.concatenate([part.labels[kept], others.labels]), [part.words[i] for i in kept] + others.words)
+    return mixed_streams(whole, data.labels, f'{data.name}, {split} part', np.random.default_rng((seed, 6)), n)
+
+# %% ../nbs/library/streams.ipynb #5d7e0008
+_GAIN_S = 10 # from one gain to the next, with a straight line of dB between them
+
+def noise_streams(data:Data|None=None, # default: `load_data`
+                  hours:float=1,       # in steps of ten minutes
+                  gain_db:tuple=(-40, 0), # lowest and highest
+                  seed:int=0
+                 )->Streams:
+    "The test part's background, looped with a gain that varies."
+    data, n = data or load_data(), round(6*hours)
+    if n < 1: raise KwsError(f'{hours} h of noise are too short: ten minutes are the least')
+    size = 600*SAMPLE_RATE
+    knots = np.random.default_rng((seed, 8)).uniform(gain_db[0], gain_db[1], n*600//_GAIN_S + 1)
+    noise, samples = np.concatenate(_last_tenth(_tree(data))), np.zeros((n, size), np.int16)
+    for i, out in enumerate(samples):
+        here = i*size + np.arange(size)
+        gain = np.interp(here, np.arange(len(knots))*_GAIN_S*SAMPLE_RATE, knots)
+        out[:] = to_samples(np.take(noise, here, mode='wrap')*10**(gain/20)*32768)
+    return Streams(f'{data.name}, background of the test part', data.labels, samples, np.zeros((0, 5), int))

@@ -37,6 +37,7 @@ RUNS = {
     f"evaluate {MODEL}.safetensors": "train",
     f"evaluate {MODEL}.tflite": "train convert",
     f"evaluate {MODEL}.tflite --board": "train firmware",
+    f"evaluate {MODEL}.tflite --stream --false-alarms 5": "train",
     f"quantize {MODEL}.safetensors": "train",
     f"prune {MODEL}.safetensors --sparsity .8 --pattern rows": "train",
     f"prune {MODEL}.safetensors --structured --channels 4": "train convert onnx-tf",
@@ -80,7 +81,8 @@ def begin(*args, **kwargs): raise KwsError("begun")
 
 for name in ("demo.run_demo", "demo.make_reference", "data.download_speech_commands", "tables.write_frontend_sources",
              "bench.run_bench", "keywords.train_keywords", "keywords.quantize_checkpoint", "keywords.prune_checkpoint",
-             "keywords.evaluate_file", "litert.convert_checkpoint", "verify.verify", "arduino.write_arduino_library"):
+             "keywords.evaluate_file", "detector.evaluate_stream", "litert.convert_checkpoint", "verify.verify",
+             "arduino.write_arduino_library"):
     module, function = name.split(".")
     module = import_module(f"kws_nb.{module}")
     assert hasattr(module, function), name

@@ -199,9 +199,21 @@ def test_make_says_that_an_environment_is_of_another_python(there, named, says, 
 # What only these modules may load when they are imported, since they are about it: networks and training, widgets.
 ABOUT = {
     "torch": {
-        *("models", "train", "quantize", "quantizers", "qat", "prune", "patterns", "pruned", "grids"),
+        *(
+            "models",
+            "train",
+            "quantize",
+            "quantizers",
+            "qat",
+            "prune",
+            "patterns",
+            "pruned",
+            "grids",
+            "stream_training",
+        ),
         *("widgets.size_explorer", "widgets.quant_explorer", "widgets.pruning_explorer"),  # TinyConv in other shapes
         *("studies.representations", "studies.field", "studies.converters", "studies.quantization", "studies.pruning"),
+        "studies.stream",
     },
     "ipywidgets": {"widgets"},  # the whole package
     "anywidget": {"widgets"},

@@ -9,10 +9,12 @@ __all__ = ['chance_to_tell', 'trials_needed', 'trial_study', 'study_table']
 import numpy as np
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from ..core import *
 from ..board import build_firmware, emulated_port, reference_model
 from ..results import Accuracy, Study, Table, digest
+from ..rules import DEFAULT_RULE, rule_of
 from ..sessions import *
 from ..streams import *
 
@@ -39,7 +41,10 @@ def trials_needed(true:float=.8, other:float=.91, # rates, between 0 and 1
 def _counts(score): # JSON values
     def spread(times): return [round(float(np.percentile(times, p))) for p in (5, 50, 95)] if times else None
     rows = score.rows()
-    return dict(heard={row: dict(score.heard_as(row)) for row in rows}, again=sum(len(o.again) for o in score.outcomes),
+    def among(outcomes): return sum(o.trial.word in (o.heard, *o.again) for o in outcomes)
+    reported = {row: among(outcomes) for row, outcomes in rows.items() if row in LABELS}
+    return dict(heard={row: dict(score.heard_as(row)) for row in rows}, reported=reported,
+                again=sum(len(o.again) for o in score.outcomes),
                 latency_ms={row: spread(score.latencies(row)) for row in rows},
                 false_alarms=len(score.false_alarms), alarms=len(score.alarms), gap_s=round(score.gap_s, 2))
 
@@ -66,12 +71,13 @@ def trial_study(recorded:Recorded,
     if study.finished: return study.finished
     alone = _clips_alone(recorded, model)
     results:dict[str,dict] = {}
+    rules = {str(t): dict(threshold=t) for t in thresholds}
+    if (own := rule_of(model)) != DEFAULT_RULE: rules['its rule'] = asdict(own)
     for gaps, stream in streams.items():
         session = hear_trials(stream, emulated_port(image=build_firmware(model))) # which keeps what it has heard
         results[gaps] = {}
-        for threshold in thresholds:
-            found = detect_words(session.heard, threshold=threshold)
-            results[gaps][str(threshold)] = _counts(score_trials(session, found))
+        for name, rule in rules.items():
+            results[gaps][name] = _counts(score_trials(session, detect_words(session.heard, **rule)))
     counts = {row: dict(Counter(a for a, r in zip(alone, rows) if r == row)) for row in Counter(rows)}
     return study.finish(alone=counts, streams=results)
 
@@ -85,11 +91,14 @@ def study_table(study:dict, # of `trial_study`
     "A row for the clips alone and for each threshold."
     def short(a): return f'{100*a.value:.1f} % [{100*a.interval[0]:.1f}, {100*a.interval[1]:.1f}]'
     def shares(heard): return [short(_right(heard[row], row)) for row in study['n']]
-    rows = [('each clip alone', *shares(study['alone']), None, None, '')]
+    rows = [('each clip alone', *shares(study['alone']), '', None, None, '')]
     for threshold, result in study['streams'][gaps].items():
         times = result['latency_ms']
         latency = ', '.join(f'{row} {times[row][1]}' for row in KEYWORDS if times.get(row))
-        counts = (result['again'], result['false_alarms'])
-        rows.append((f'stream, threshold {threshold}', *shares(result['heard']), *counts, latency))
+        again = [short(Accuracy(k, study['n'][row])) for row, k in result['reported'].items()]
+        counts = (' / '.join(again), result['again'], result['false_alarms'])
+        rule = f'threshold {threshold}' if threshold.isdigit() else threshold
+        rows.append((f'stream, {rule}', *shares(result['heard']), *counts, latency))
     columns = [f'{row} ({n})' for row, n in study['n'].items()]
-    return Table(('', *columns, 'again', 'false alarms', 'median latency, ms'), tuple(rows))
+    sooner_or_later = f'{" / ".join(KEYWORDS)} sooner or later'
+    return Table(('', *columns, sooner_or_later, 'again', 'false alarms', 'median latency, ms'), tuple(rows))

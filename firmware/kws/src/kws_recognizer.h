@@ -43,7 +43,7 @@ typedef struct {
   kws_detection last;           // the last one, _silence_ included; at the start: _silence_
 } kws_recognizer;
 
-// Sets the course's constants (kws_config.h) and forgets everything.
+// Sets the model's rule (kws_model.h) and forgets everything.
 kws_status kws_recognizer_init(kws_recognizer* recognizer);
 
 // Changes the settings; what was heard is kept. KWS_BAD_ARGUMENT, and no change, when one is out of its range.
