@@ -97,7 +97,7 @@ if "KWS_NB_MLPERF" in os.environ:  # a checkout of github.com/mlcommons/tiny
 
     @pytest.fixture(scope="module")
     def packed(tmp_path_factory):
-        return pack_mlperf(tmp_path_factory.mktemp("packed") / "set", *spoken(20), iterations=300)
+        return pack_mlperf(tmp_path_factory.mktemp("packed") / "set", *spoken(20), iterations=4000)  # ten seconds or more
 
     def test_the_public_runner_agrees_on_accuracy(public_runner, packed):
         said = re.search(r"Top 1% = ([0-9.]+)", public_runner("a", packed))[1]
@@ -105,4 +105,4 @@ if "KWS_NB_MLPERF" in os.environ:  # a checkout of github.com/mlcommons/tiny
 
     def test_the_public_runner_agrees_on_performance(public_runner, packed):
         said = re.search(r"Median throughput is +([0-9.]+) inf", public_runner("p", packed))[1]
-        assert float(said) == pytest.approx(run_mlperf(packed, "performance", iterations=300).result, rel=0.01)
+        assert float(said) == pytest.approx(run_mlperf(packed, "performance", iterations=50).result, rel=0.01)
