@@ -1,4 +1,4 @@
-"MLPerf Tiny's two modes: our runner on the emulated board, and the public runner where a checkout of it is (KWS_NB_MLPERF)."
+"MLPerf Tiny: our runner on the emulated board, and the public one where a checkout of it is (KWS_NB_MLPERF)."
 
 import os
 import re
@@ -77,14 +77,16 @@ if "KWS_NB_MLPERF" in os.environ:  # a checkout of github.com/mlcommons/tiny
         (work / "sitecustomize.py").write_text(LOOK_UP)
         main = Path(os.environ["KWS_NB_MLPERF"]).resolve() / "benchmark/runner/main.py"
         command = [sys.executable, "-c", "from kws_nb.cli import main; main()", "serve"]
-        served = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        served = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
         def run(mode, folder):
             script = {"a": "tests_accuracy.yaml", "p": "tests_performance.yaml"}[mode]
             arguments = ["-d", folder / "devices.yaml", "-t", folder / script, "-s", folder, "-m", mode]
             paths = os.pathsep.join([str(work), *filter(None, [os.environ.get("PYTHONPATH")])])
             environment = os.environ | {"KWS_NB_DEVICE": device, "PYTHONPATH": paths, "MPLBACKEND": "agg"}
-            ran = subprocess.run([sys.executable, main, *arguments], cwd=work, env=environment, capture_output=True, text=True)
+            command = [sys.executable, main, *arguments]
+            ran = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True)
             assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
             return ran.stdout + ran.stderr
 
@@ -97,7 +99,8 @@ if "KWS_NB_MLPERF" in os.environ:  # a checkout of github.com/mlcommons/tiny
 
     @pytest.fixture(scope="module")
     def packed(tmp_path_factory):
-        return pack_mlperf(tmp_path_factory.mktemp("packed") / "set", *spoken(20), iterations=4000)  # ten seconds or more
+        "The runner wants ten seconds or more of performance mode."
+        return pack_mlperf(tmp_path_factory.mktemp("packed") / "set", *spoken(20), iterations=4000)
 
     def test_the_public_runner_agrees_on_accuracy(public_runner, packed):
         said = re.search(r"Top 1% = ([0-9.]+)", public_runner("a", packed))[1]
