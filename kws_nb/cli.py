@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'INTERRUPTED', 'Grouped', 'options', 'demo', 'download', 'train', 'evaluate', 'convert', 'quantize', 'prune',
-           'size', 'verify', 'classify', 'profile', 'serve', 'arduino', 'bench', 'headers', 'reference', 'main']
+           'size', 'verify', 'classify', 'profile', 'serve', 'mlperf', 'arduino', 'bench', 'headers', 'reference',
+           'main']
 
 # %% ../nbs/library/cli.ipynb #2fda409c
 import json, shlex, sys
@@ -377,6 +378,27 @@ def serve(board: Annotated[str, typer.Option(help=_EMULATED)] = 'emulated://nano
     "Offer the emulated board as a serial device, for a terminal or MLPerf Tiny's runner, until interrupted."
     from kws_nb.protocol_emulated import serve as serve_board
     serve_board(board, tcp=tcp)
+
+# %% ../nbs/library/cli.ipynb #a1500692
+_PACK = 'Pack the test part of the data into the folder first.'
+_PORT = 'The board: emulated://nano33ble, /dev/ttyACM0 or COM3.'
+
+@app.command(rich_help_panel='Board')
+def mlperf(folder: Annotated[Path, typer.Argument(help='A packed set: inputs, classes, device file and scripts.')],
+           pack: Annotated[bool, typer.Option('--pack', help=_PACK)] = False,
+           mode: Annotated[str, typer.Option(help='accuracy or performance')] = 'accuracy',
+           board: Annotated[str, typer.Option(help=_PORT)] = 'emulated://nano33ble',
+           iterations: Annotated[int, typer.Option(min=1, max=65535, help='Inferences in each of 5 windows.')] = 70,
+           clips: Annotated[int|None, typer.Option(min=1, help='Pack this many; default all.')] = None)->None:
+    "MLPerf Tiny's two modes, and the set that its public runner reads."
+    from kws_nb.mlperf import pack_mlperf, run_mlperf
+    if pack:
+        from kws_nb.data import load_data
+        _needs('mlperf', *_speech())
+        part = load_data().testing
+        chosen = stable_rng('mlperf').permutation(len(part))[:clips]
+        pack_mlperf(folder, part.clips[chosen], part.labels[chosen], iterations=iterations)
+    run_mlperf(folder, mode, board, iterations)
 
 # %% ../nbs/library/cli.ipynb #a2d00020
 @app.command(rich_help_panel='Board')

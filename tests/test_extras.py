@@ -26,6 +26,7 @@ RUNS = {
     f"size {MODEL}.tflite": "",
     "profile": "",
     "serve": "",
+    "mlperf build/mlperf": "",
     "headers": "",
     "demo": "train firmware convert onnx-tf",
     "reference": "train firmware convert onnx-tf",
