@@ -58,7 +58,7 @@ def pack_mlperf(folder:Path|str,            # to make
         for path, text in {f'{_MODEL}/y_labels.csv': ''.join(rows), 'devices.yaml': _DEVICES,
                            'tests_performance.yaml': _script('loop 5', f'{iterations} 10'),
                            'tests_accuracy.yaml': _script('loop', '1 0')}.items():
-            (made/path).write_text(text)
+            (made/path).write_text(text, encoding='utf-8')
     return Path(folder)
 
 # %% ../nbs/library/mlperf.ipynb #5c2add73
@@ -105,7 +105,8 @@ def run_mlperf(folder:Path|str,                    # of `pack_mlperf`
         raise KwsError(f'{mode} is no mode. Use accuracy or performance')
     inputs = Path(folder)/_MODEL
     try:
-        with open(inputs/'y_labels.csv', newline='') as rows: truth = [(row[0], int(row[2])) for row in csv.reader(rows)]
+        with open(inputs/'y_labels.csv', newline='', encoding='utf-8') as file:
+            truth = [(row[0], int(row[2])) for row in csv.reader(file)]
     except FileNotFoundError:
         raise KwsError(f'{folder} holds no packed set: make it with kws-nb mlperf --pack') from None
     values = []

@@ -362,6 +362,7 @@ def test_an_interrupted_grid_goes_on(tiny, tmp_path, monkeypatch):
     assert len(compare_pruning(tiny, path, [0], cases, **common)["rows"]) == len(done) == 2
 
 
+@pytest.mark.tensorflow
 def test_a_checkpoint_is_pruned_with_all_its_files(model, tiny, tmp_path):
     checkpoint, test = tmp_path / "float.safetensors", micro_features(tiny.testing.clips)
     save_model(checkpoint, model)
