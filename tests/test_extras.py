@@ -83,7 +83,7 @@ def begin(*args, **kwargs): raise KwsError("begun")
 for name in ("demo.run_demo", "demo.make_reference", "data.download_speech_commands", "tables.write_frontend_sources",
              "bench.run_bench", "keywords.train_keywords", "keywords.quantize_checkpoint", "keywords.prune_checkpoint",
              "keywords.evaluate_file", "detector.evaluate_stream", "litert.convert_checkpoint", "verify.verify",
-             "arduino.write_arduino_library"):
+             "mlperf.run_mlperf", "arduino.write_arduino_library"):
     module, function = name.split(".")
     module = import_module(f"kws_nb.{module}")
     assert hasattr(module, function), name
