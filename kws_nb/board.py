@@ -19,6 +19,7 @@ from urllib.parse import quote
 from .core import *
 from .host import *
 from .codegen import core_sources
+from .rules import DEFAULT_RULE, rule_of
 if TYPE_CHECKING:
     import numpy as np
 
@@ -97,7 +98,8 @@ def build_firmware(model:Path|str|bytes|None=None, # int8 .tflite, path or bytes
                   )->Path:                         # ELF, cached by the hash of all that it depends on
     "Compile the live firmware with a model. In an installed wheel the reference model's image is there already."
     defaults = (None, 'clang', 'emulated', None, True, (), ())
-    if not checkout() and (model, toolchain, board, extra, live, defines, flags) == defaults: return prebuilt_image()
+    as_delivered = not checkout() and rule_of(reference_model()) == DEFAULT_RULE
+    if as_delivered and (model, toolchain, board, extra, live, defines, flags) == defaults: return prebuilt_image()
     compiler, source = _cross_compiler(toolchain), firmware_dir()
     model = model if isinstance(model, bytes) else Path(model or reference_model())
     generated = core_sources(model, live=live) | (extra or {})

@@ -48,6 +48,7 @@ def pack_mlperf(folder:Path|str,            # to make
     from kws_nb.graph import read_tflite
     if not len(clips) or len(clips) != len(labels):
         raise KwsError(f'{len(clips)} clips and {len(labels)} labels make no set: give as many of both')
+    if Path(folder).exists(): raise KwsError(f'{folder} is there already. Name a new folder, or remove this one')
     codes = read_tflite(model or reference_model()).inputs[0].quantize(micro_features(clips))
     with atomic_path(folder) as made:
         (made/_MODEL).mkdir(parents=True)
@@ -104,11 +105,15 @@ def run_mlperf(folder:Path|str,                    # of `pack_mlperf`
     if mode not in ('accuracy', 'performance'):
         raise KwsError(f'{mode} is no mode. Use accuracy or performance')
     inputs = Path(folder)/_MODEL
+    again = 'make it with kws-nb mlperf --pack'
+    if not (inputs/'y_labels.csv').is_file(): raise KwsError(f'{folder} holds no packed set: {again}')
     try:
         with open(inputs/'y_labels.csv', newline='', encoding='utf-8') as file:
             truth = [(row[0], int(row[2])) for row in csv.reader(file)]
-    except FileNotFoundError:
-        raise KwsError(f'{folder} holds no packed set: make it with kws-nb mlperf --pack') from None
+        lacking = [name for name, _ in truth if not (inputs/name).is_file()]
+        if lacking or not truth: raise ValueError(f'{", ".join(lacking[:3]) or "every input"} is missing')
+    except (ValueError, IndexError, csv.Error) as error:
+        raise KwsError(f'The packed set in {folder} is damaged ({error}): {again}') from None
     values = []
     with Board(port, timeout=60) as board:
         for i, (name, label) in enumerate(truth[:5] if mode == 'performance' else truth):

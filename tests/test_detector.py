@@ -5,6 +5,7 @@ import shutil
 import sys
 from dataclasses import asdict, replace
 
+import kws_nb.board
 import kws_nb.detector
 import numpy as np
 import pytest
@@ -229,3 +230,17 @@ def test_epochs_are_drawn_anew_and_repeat(spoken):
     for wrong in (dict(windows=(1, 2)), dict(seconds=30)):
         with pytest.raises(KwsError, match="expected"):
             StreamSettings(**wrong)
+
+
+def test_the_image_of_a_wheel_is_taken_for_the_rule_that_it_was_built_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(kws_nb.board, "checkout", lambda: None)
+    monkeypatch.setattr(kws_nb.board, "prebuilt_image", lambda: "as delivered")
+    assert build_firmware() == "as delivered"
+    model = tmp_path / "tinyconv.tflite"
+    model.write_bytes(reference_model().read_bytes())
+    monkeypatch.setattr(kws_nb.board, "reference_model", lambda: model)
+    keep_rule(model, Rule(threshold=123))
+    image = build_firmware()
+    assert image != "as delivered"
+    with Board(emulated_port(image=image)) as board:
+        assert board.settings()["threshold"] == 123

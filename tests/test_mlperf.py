@@ -68,6 +68,20 @@ def test_a_set_of_another_models_size_is_refused(tmp_path):
             run_mlperf(folder)
 
 
+def test_nothing_is_overwritten_and_a_damaged_set_is_named(tmp_path):
+    folder = pack_mlperf(tmp_path / "set", *spoken(2))
+    with pytest.raises(KwsError, match="is there already"):
+        pack_mlperf(folder, *spoken(1))
+    truth = folder / "kws01/y_labels.csv"
+    for text, error in (("", "every input is missing"), ("x", "damaged"), ("x.bin,4,0", "x.bin is missing")):
+        truth.write_text(text)
+        with pytest.raises(KwsError, match=error):
+            run_mlperf(folder)
+    truth.unlink()
+    with pytest.raises(KwsError, match="holds no packed set"):
+        run_mlperf(folder)
+
+
 if "KWS_NB_MLPERF" in os.environ:  # a checkout of github.com/mlcommons/tiny
 
     @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from ..results import *
 from ..rules import *
 from ..stream_training import *
 from ..streams import noise_streams, stream_test
-from ..train import data_hash, save_model
+from ..train import data_hash, load_model, save_model
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
@@ -35,7 +35,6 @@ def stream_network(data:Data, settings:StreamSettings)->Path: # an int8 .tflite,
         trained = train_in_stream(data, settings, progress=False)
         save_model(network, trained.model, data=data.name, seed=settings.seed)
     if not int8.is_file():
-        from kws_nb.train import load_model
         converted = convert(load_model(network)[0], calibration_clips(data), folder/f'converted-{settings.seed}')
         with atomic_path(int8) as temporary: shutil.copyfile(converted.int8_tflite, temporary)
     return int8
